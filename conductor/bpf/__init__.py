@@ -1,0 +1,5 @@
+"""The kernel's BPF world: libbpf through ctypes, bpf(2) where libbpf is too old.
+
+Here: objects, programs, links, maps, batches, ring buffers, pins, features. May import errors, model, ports.
+Never here: gRPC, asyncio, decisions about what should be loaded. Handles close once, by `with`.
+"""

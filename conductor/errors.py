@@ -1,0 +1,233 @@
+"""The tree of errors: each class carries the status code, the reason and whether trying again can help.
+
+Every error that leaves a package of ours is a `ConductorError`. Foreign exceptions (gRPC, OS, YAML) are translated
+where the foreign library is called. `api/status.py` and `plan/conditions.py` project the tree on replies and states.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import ClassVar
+
+__all__ = [
+    "AddressInUse",
+    "AgentUnreachable",
+    "AlreadyExists",
+    "BudgetExceeded",
+    "Code",
+    "ConductorError",
+    "DeadlineExceeded",
+    "InvalidConfig",
+    "InvalidSpec",
+    "KernelAway",
+    "KernelRefused",
+    "LibraryMissing",
+    "MapMismatch",
+    "MapMissing",
+    "MessageTooLarge",
+    "MetricClash",
+    "NameTaken",
+    "NotAllowed",
+    "NotFound",
+    "NotSupported",
+    "NotYet",
+    "ObjectUnreadable",
+    "ProgramCrashed",
+    "SourceHolds",
+    "StateUnwritable",
+    "VerifierRejected",
+]
+
+
+class Code(Enum):
+    """Status of a refused call, named and numbered as gRPC does."""
+
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+class ConductorError(Exception):
+    """The root. `code` answers a caller, `reason` names a condition, `retry` says whether time alone can help."""
+
+    code: ClassVar[Code] = Code.INTERNAL
+    reason: ClassVar[str] = "InternalError"
+    retry: ClassVar[bool] = True
+
+
+class InvalidSpec(ConductorError):
+    """A wish is malformed. Raised by `parse` functions; correct the named field."""
+
+    code, reason, retry = Code.INVALID_ARGUMENT, "InvalidSpec", False
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field, self.problem = field, problem
+
+
+class InvalidConfig(ConductorError):
+    """Flags, environment or file hold bad values. Raised by `Config.parse`; lists every bad field at once."""
+
+    code, reason, retry = Code.INVALID_ARGUMENT, "InvalidConfig", False
+
+    def __init__(self, problems: tuple[tuple[str, str], ...]) -> None:
+        super().__init__("; ".join(f"{field}: {problem}" for field, problem in problems))
+        self.problems = problems
+
+
+class NotFound(ConductorError):
+    """No such program, link or object. Raised by whoever was asked for it; `list` shows the names that exist."""
+
+    code, reason, retry = Code.NOT_FOUND, "NotFound", False
+
+
+class AlreadyExists(ConductorError):
+    """The name is in use with another spec. Raised by Load; use Update to change it."""
+
+    code, reason, retry = Code.ALREADY_EXISTS, "AlreadyExists", False
+
+
+class NameTaken(ConductorError):
+    """Another source (cluster, file, grpc) holds the name. Raised by the merge; withdraw it there or choose another."""
+
+    code, reason, retry = Code.ALREADY_EXISTS, "NameTaken", False
+
+
+class SourceHolds(ConductorError):
+    """The program belongs to another source. Raised by Unload and Update; ask the source that holds it."""
+
+    code, reason, retry = Code.FAILED_PRECONDITION, "SourceHolds", False
+
+
+class NotAllowed(ConductorError):
+    """The caller may not do this. Raised by the peer check and the daemon's socket; use a permitted user or group."""
+
+    code, reason, retry = Code.PERMISSION_DENIED, "NotAllowed", False
+
+
+class NotYet(ConductorError):
+    """This version cannot do it at all. Raised where a feature has no part behind it; the message says which."""
+
+    code, reason, retry = Code.UNIMPLEMENTED, "NotImplemented", False
+
+
+class NotSupported(ConductorError):
+    """This kernel or library lacks a feature. Raised by `bpf` and `loader`; the message says what has it."""
+
+    code, reason, retry = Code.FAILED_PRECONDITION, "NotSupported", False
+
+
+class LibraryMissing(ConductorError):
+    """libbpf is absent or too old. Raised by `bpf.library`; install the package that the message names."""
+
+    code, reason, retry = Code.FAILED_PRECONDITION, "LibraryMissing", False
+
+
+class ObjectUnreadable(ConductorError):
+    """The object file is missing, unreadable or no BPF ELF. Raised by `bpf.objects` and by Load; fix the file."""
+
+    code, reason, retry = Code.INVALID_ARGUMENT, "ObjectUnreadable", False
+
+
+class VerifierRejected(ConductorError):
+    """The kernel's verifier refused the program. Raised by `bpf.objects`; the log's last lines tell where."""
+
+    code, reason, retry = Code.FAILED_PRECONDITION, "VerifierRejected", False
+
+    def __init__(self, program: str, log: tuple[str, ...]) -> None:
+        telling = _telling_line(log)
+        super().__init__(f"{program}: {telling} ({max(0, len(log) - 1)} more lines: conductor kernel log)")
+        self.program, self.log = program, log
+
+
+class KernelRefused(ConductorError):
+    """The kernel or its daemon refused a load or attach for good. The message carries its own words."""
+
+    code, reason, retry = Code.FAILED_PRECONDITION, "KernelRefused", True
+
+
+class KernelAway(ConductorError):
+    """The kernel daemon cannot be reached. Raised by `bpfman`; work is tried again when it answers."""
+
+    code, reason, retry = Code.UNAVAILABLE, "KernelAway", True
+
+
+class MapMissing(ConductorError):
+    """A granted map is not there yet. Raised when a grant is opened; the program waits for its kernel half."""
+
+    code, reason, retry = Code.FAILED_PRECONDITION, "MapMissing", True
+
+
+class MapMismatch(ConductorError):
+    """A granted map has another type or layout than the program needs. Raised when a grant is opened."""
+
+    code, reason, retry = Code.FAILED_PRECONDITION, "MapMismatch", False
+
+
+class MetricClash(ConductorError):
+    """Two programs declare one metric differently. Raised by the series store; both names are in the message."""
+
+    code, reason, retry = Code.FAILED_PRECONDITION, "MetricClash", False
+
+
+class BudgetExceeded(ConductorError):
+    """A program or queue is past its bound. Raised by the owner of the bound; raise the limit or do less."""
+
+    code, reason, retry = Code.RESOURCE_EXHAUSTED, "BudgetExceeded", True
+
+
+class MessageTooLarge(ConductorError):
+    """A message is past 4 MiB. Raised by the wire before buffering; send less at once."""
+
+    code, reason, retry = Code.RESOURCE_EXHAUSTED, "MessageTooLarge", False
+
+
+class ProgramCrashed(ConductorError):
+    """A user program raised or trapped. Raised by its runtime; it is started again with back-off."""
+
+    code, reason, retry = Code.INTERNAL, "ProgramCrashed", True
+
+
+class DeadlineExceeded(ConductorError):
+    """The caller's time is over while the work goes on. Raised by whoever waits; look with Get."""
+
+    code, reason, retry = Code.DEADLINE_EXCEEDED, "DeadlineExceeded", True
+
+
+class StateUnwritable(ConductorError):
+    """A wish could not be made durable. Raised by the state store; free space or fix permissions, then repeat."""
+
+    code, reason, retry = Code.UNAVAILABLE, "StateUnwritable", True
+
+
+class AddressInUse(ConductorError):
+    """Another process serves this socket or address. Raised at start; end it or choose another path."""
+
+    code, reason, retry = Code.FAILED_PRECONDITION, "AddressInUse", False
+
+
+class AgentUnreachable(ConductorError):
+    """No agent answers on the socket. Raised by the client; start one with `conductor up`."""
+
+    code, reason, retry = Code.UNAVAILABLE, "AgentUnreachable", True
+
+
+def _telling_line(log: tuple[str, ...]) -> str:
+    """Last line that says something: libbpf and the verifier end their logs with counts."""
+    lines = [
+        line for line in log if line.strip() and not line.startswith(("processed ", "--", "libbpf: failed to load"))
+    ]
+    return lines[-1].strip() if lines else "rejected without a log"

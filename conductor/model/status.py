@@ -1,0 +1,104 @@
+"""States of programs, as every door shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from conductor.model.grants import Access
+from conductor.model.ids import Name, ProgramId
+from conductor.model.kernel import KernelFunctionStatus, KernelProgramSpec
+from conductor.model.program import Source, UserProgramSpec
+
+__all__ = ["Condition", "Cost", "KernelStatus", "MapStatus", "ProgramStatus", "State"]
+
+
+class State(IntEnum):
+    """States on the wire (design section 3); numbers never change."""
+
+    UNINITIALIZED = 0
+    INITIALIZED = 1
+    RUNNING = 2
+    STOPPED = 3
+    FAILED = 4
+    PULLING = 5
+    UPDATING = 6
+    QUARANTINED = 7
+    WAITING = 8
+
+    @property
+    def word(self) -> str:
+        """Spelling in tables, JSON and metrics: Running, Waiting."""
+        return self.name.capitalize()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Where a program stands and why; `message` is one sentence that says what to do."""
+
+    state: State
+    reason: str = ""
+    message: str = ""
+    since: float = 0.0
+    """Unix seconds at which `state` or `reason` last changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapStatus:
+    """A grant as it stands; `program_id` None means its kernel program is not loaded."""
+
+    name: str
+    kernel_program: Name
+    map: str
+    access: Access
+    program_id: ProgramId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramStatus:
+    """A user program as it stands."""
+
+    spec: UserProgramSpec
+    source: Source
+    condition: Condition
+    restarts: int = 0
+    generation: int = 1
+    maps: tuple[MapStatus, ...] = ()
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelStatus:
+    """A kernel program as it stands."""
+
+    spec: KernelProgramSpec
+    source: Source
+    condition: Condition
+    generation: int = 1
+    digest: str = ""
+    functions: tuple[KernelFunctionStatus, ...] = ()
+    needed_by: tuple[Name, ...] = ()
+    """User programs that brought this kernel half along; empty when it was asked for by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one user program costs; None means unknown, which is never shown as 0."""
+
+    name: Name
+    cpu_seconds: float = 0.0
+    memory_bytes: int = 0
+    series: int = 0
+    series_refused: int = 0
+    kernel_run_seconds: float | None = None
+    kernel_runs: int | None = None
+    events_delivered: int = 0
+    events_dropped: Mapping[str, int] = field(default_factory=dict)
+    log_lines_dropped: int = 0
+    ticks: int = 0
+    tick_seconds: float = 0.0
+    """Duration of all ticks."""
+    last_tick: float | None = None
+    """Unix seconds of the last tick that succeeded."""
+    last_tick_ok: bool = True

@@ -1,0 +1,88 @@
+"""Who may import whom (the table is the architecture; change it only with the charter of the package it names)."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "conductor"
+WORDS = {"errors", "model"}
+DECISIONS = WORDS | {"plan", "ports", "config", "builtin"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": WORDS,
+    "model": WORDS,
+    "plan": WORDS | {"plan", "ports", "config"},
+    "ports": WORDS,
+    "config": WORDS,
+    "builtin": WORDS | {"ports", "builtin"},
+    "bpf": WORDS | {"ports", "bpf"},
+    "net": WORDS | {"ports", "net"},
+    "wasm": WORDS | {"ports", "wasm"},
+    "oci": WORDS | {"ports", "oci"},
+    "kube": WORDS | {"ports", "kube"},
+    "bpfman": WORDS | {"ports", "proto", "bpfman"},
+    "loader": WORDS | {"plan", "ports", "proto", "bpf", "net", "loader"},
+    "exporter": DECISIONS | {"exporter"},
+    "managers": DECISIONS | {"exporter", "managers"},
+    "controller": DECISIONS | {"managers", "controller"},
+    "node": DECISIONS | {"managers", "node"},
+    "api": DECISIONS | {"proto", "exporter", "managers", "api"},
+    "client": WORDS | {"proto", "api.wire", "api.codec"},
+    "proto": {"proto"},
+}
+EVERYTHING = {"agent", "keeper", "cli", "privilege", "__main__", "__init__"}
+THIRD_PARTY_HOME: dict[str, set[str]] = {
+    "wasmtime": {"wasm"},
+    "pyroute2": {"net"},
+    "kubernetes_asyncio": {"kube"},
+    "betterproto": {"proto", "api", "bpfman", "loader", "client"},
+    "grpclib": {"bpfman", "loader", "api", "client", "proto"},
+    "numpy": {"ports", "bpf", "builtin", "exporter", "wasm"},
+    "click": set(),
+    "rich": set(),
+    "aiohttp": {"oci", "api"},
+    "aiofiles": {"oci"},
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module if node.module.count(".") else f"{node.module}.{a.name}" for a in node.names}
+    return found
+
+
+def layer_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+FILES = sorted(p for p in ROOT.rglob("*.py") if layer_of(p) != "proto")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_stay_in_their_layer(path: Path) -> None:
+    layer = layer_of(path)
+    for name in imports_of(path):
+        top, _, rest = name.partition(".")
+        if top == "conductor":
+            target = rest.split(".")[0]
+            allowed = MAY_IMPORT.get(layer)
+            if target in {"__version__", ""}:
+                continue
+            assert layer in EVERYTHING or allowed is not None, f"{layer} has no row in MAY_IMPORT"
+            if allowed is not None:
+                assert target in allowed or rest in allowed, f"{layer} may not import conductor.{rest}"
+            else:
+                assert target != "cli" or layer in {"cli", "__main__"}, "nobody imports the command line"
+        elif top in THIRD_PARTY_HOME:
+            assert layer in THIRD_PARTY_HOME[top] | EVERYTHING, f"{top} is not at home in {layer}"
+
+
+def test_decisions_use_no_clock_and_no_logging() -> None:
+    for path in (ROOT / "plan").rglob("*.py"):
+        assert not imports_of(path) & {"time", "logging", "random", "asyncio", "os"}, path
