@@ -255,7 +255,7 @@ class ListResult(betterproto.Message):
 
 @dataclass(eq=False, repr=False)
 class ListResponse(betterproto.Message):
-    results: List["ListResult"] = betterproto.message_field(1)
+    results: List["ListResult"] = betterproto.message_field(3)
 
 
 @dataclass(eq=False, repr=False)
