@@ -1,0 +1,123 @@
+"""What CI runs, by name: `nox -l`. Sessions use the environment that `./dev` made from the lock file.
+
+Tools outside PyPI are installed by the session that needs them; without root and without sudo it says which package
+is missing and fails.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["lint", "typing", "tests"]
+nox.options.default_venv_backend = "none"
+nox.options.error_on_missing_interpreters = True
+
+PYTHON = sys.executable
+PROTO = Path("conductor/proto")
+KERNEL_PACKAGES = ("libbpf1", "libbpf-dev", "clang", "llvm", "bpftool", "iproute2", "gcc", "libc6-dev")
+
+
+def debian(session: nox.Session, *packages: str) -> None:
+    """Install Debian packages that are missing, and name those that were there with their version."""
+    missing = [name for name in packages if not _installed(name)]
+    if missing:
+        session.log("installing %s", " ".join(missing))
+        root = [] if os.geteuid() == 0 else ["sudo"]
+        apt = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
+        session.run(*root, "apt-get", "update", "-qq", external=True, silent=True)
+        session.run(*apt, "install", "-y", "-qq", "--no-install-recommends", *missing, external=True, silent=True)
+    session.log("with %s", ", ".join(f"{name} {_installed(name)}" for name in packages))
+
+
+def _installed(package: str) -> str:
+    """Version of an installed Debian package; empty where it is missing."""
+    if shutil.which("dpkg-query") is None:
+        return "(by the system)"
+    query = ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}", package]
+    status, _, version = subprocess.run(query, capture_output=True, text=True, check=False).stdout.partition(" ")
+    return version if status == "installed" else ""
+
+
+def as_root(session: nox.Session, *command: str, env: dict[str, str] | None = None) -> None:
+    """Run a command as root: the real kernel wants it."""
+    prefix = [] if os.geteuid() == 0 else ["sudo", "--preserve-env=PATH"]
+    session.run(*prefix, *command, external=True, env=env)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff: rules and format."""
+    session.run(PYTHON, "-m", "ruff", "check", ".", external=True)
+    session.run(PYTHON, "-m", "ruff", "format", "--check", ".", external=True)
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check types, strictly, source and tests."""
+    session.run(PYTHON, "-m", "mypy", external=True)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Every test that needs this machine alone: pure, real kernel, whole processes, 5 rounds of each fault."""
+    debian(session, *KERNEL_PACKAGES)
+    as_root(session, PYTHON, "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Run the fault rounds 100 times (about an hour); prints the seed."""
+    debian(session, *KERNEL_PACKAGES)
+    rounds = {"CONDUCTOR_FAULT_ROUNDS": "100"}
+    as_root(session, PYTHON, "-m", "pytest", "-m", "faults", "--timeout", "7200", "-s", *session.posargs, env=rounds)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure against rivals in the same run; prints ratios and writes bench/results.json."""
+    debian(session, *KERNEL_PACKAGES)
+    as_root(session, PYTHON, "-m", "bench", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Bring up loader and agent with service_map on this kernel and show who talks to whom."""
+    as_root(session, PYTHON, "examples/demo.py", *session.posargs)
+
+
+@nox.session
+def proto(session: nox.Session) -> None:
+    """Write the generated modules again from the .proto files."""
+    files = sorted(str(path.relative_to(PROTO)) for path in PROTO.glob("*.proto"))
+    path = f"{Path(PYTHON).parent}{os.pathsep}{os.environ['PATH']}"
+    with session.chdir(PROTO):
+        command = (PYTHON, "-m", "grpc_tools.protoc", "-I", ".", "--python_betterproto_out=.", *files)
+        session.run(*command, external=True, env={"PATH": path})
+
+
+@nox.session
+def objects(session: nox.Session) -> None:
+    """Compile the kernel halves of the built-ins again."""
+    debian(session, "clang", "llvm", "libbpf-dev")
+    session.run(PYTHON, "-m", "conductor.builtin.build", external=True)
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Write the lock files again (needs uv: pip install uv)."""
+    compile_ = ("uv", "pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes")
+    quiet = ("--quiet", "--no-emit-index-url", "--no-header", "pyproject.toml")
+    session.run(*compile_, *quiet, "--group", "build", "-o", "requirements.lock", *session.posargs, external=True)
+    session.run(*compile_, *quiet, "--group", "dev", "-o", "requirements-dev.lock", *session.posargs, external=True)
+
+
+@nox.session
+def ci(session: nox.Session) -> None:
+    """Run what CI runs."""
+    session.run("bash", ".ci/run", external=True)
