@@ -13,6 +13,7 @@ __all__ = [
     "AddressInUse",
     "AgentUnreachable",
     "AlreadyExists",
+    "AnswerLost",
     "BudgetExceeded",
     "Code",
     "ConductorError",
@@ -27,6 +28,7 @@ __all__ = [
     "MessageTooLarge",
     "MetricClash",
     "NameTaken",
+    "NoKernelRoad",
     "NotAllowed",
     "NotFound",
     "NotSupported",
@@ -163,6 +165,18 @@ class KernelAway(ConductorError):
     """The kernel daemon cannot be reached. Raised by `bpfman`; work is tried again when it answers."""
 
     code, reason, retry = Code.UNAVAILABLE, "KernelAway", True
+
+
+class AnswerLost(KernelAway):
+    """A change was sent and its answer never came: it may have happened. Raised by `bpfman`; look before repeating."""
+
+    reason = "AnswerLost"
+
+
+class NoKernelRoad(KernelAway):
+    """There is no road to the kernel. Raised by `bpfman`; start bpfman or `conductor up`, or choose with `--kernel`."""
+
+    reason = "NoKernelRoad"
 
 
 class MapMissing(ConductorError):
