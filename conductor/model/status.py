@@ -67,6 +67,16 @@ class ProgramStatus:
     maps: tuple[MapStatus, ...] = ()
     digest: str = ""
 
+    @property
+    def name(self) -> Name:
+        """Name of the wish."""
+        return self.spec.name
+
+    @property
+    def state(self) -> State:
+        """Where it stands; `condition` says why and since when."""
+        return self.condition.state
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelStatus:
@@ -80,6 +90,16 @@ class KernelStatus:
     functions: tuple[KernelFunctionStatus, ...] = ()
     needed_by: tuple[Name, ...] = ()
     """User programs that brought this kernel half along; empty when it was asked for by itself."""
+
+    @property
+    def name(self) -> Name:
+        """Name of the wish."""
+        return self.spec.name
+
+    @property
+    def state(self) -> State:
+        """Where it stands; `condition` says why and since when."""
+        return self.condition.state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
