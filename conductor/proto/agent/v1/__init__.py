@@ -53,12 +53,18 @@ class LoadRequest(betterproto.Message):
     bytecode: "BytecodeLocation" = betterproto.message_field(1)
     name: str = betterproto.string_field(2)
     program_type: int = betterproto.uint32_field(3)
-    ebpf_maps: Dict[str, str] = betterproto.map_field(4, betterproto.TYPE_STRING, betterproto.TYPE_STRING)
-    metadata: Dict[str, str] = betterproto.map_field(5, betterproto.TYPE_STRING, betterproto.TYPE_STRING)
+    ebpf_maps: Dict[str, str] = betterproto.map_field(
+        4, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
+    metadata: Dict[str, str] = betterproto.map_field(
+        5, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
     builtin: str = betterproto.string_field(6)
     config: str = betterproto.string_field(7)
     maps: List["MapGrant"] = betterproto.message_field(8)
-    limits: Dict[str, str] = betterproto.map_field(9, betterproto.TYPE_STRING, betterproto.TYPE_STRING)
+    limits: Dict[str, str] = betterproto.map_field(
+        9, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
 
 
 @dataclass(eq=False, repr=False)
@@ -67,8 +73,12 @@ class ProgramInfo(betterproto.Message):
     program_type: int = betterproto.uint32_field(2)
     state: int = betterproto.uint32_field(3)
     bytecode: "BytecodeLocation" = betterproto.message_field(4)
-    ebpf_maps: Dict[str, int] = betterproto.map_field(5, betterproto.TYPE_STRING, betterproto.TYPE_UINT32)
-    metadata: Dict[str, str] = betterproto.map_field(6, betterproto.TYPE_STRING, betterproto.TYPE_STRING)
+    ebpf_maps: Dict[str, int] = betterproto.map_field(
+        5, betterproto.TYPE_STRING, betterproto.TYPE_UINT32
+    )
+    metadata: Dict[str, str] = betterproto.map_field(
+        6, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
     reason: str = betterproto.string_field(7)
     message: str = betterproto.string_field(8)
     since: int = betterproto.int64_field(9)
@@ -79,6 +89,9 @@ class ProgramInfo(betterproto.Message):
     source: str = betterproto.string_field(14)
     digest: str = betterproto.string_field(15)
     maps: List["MapGrant"] = betterproto.message_field(16)
+    limits: Dict[str, str] = betterproto.map_field(
+        17, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
 
 
 @dataclass(eq=False, repr=False)
@@ -99,7 +112,9 @@ class UnloadResponse(betterproto.Message):
 @dataclass(eq=False, repr=False)
 class ListRequest(betterproto.Message):
     program_type: Optional[int] = betterproto.uint32_field(1, optional=True)
-    match_metadata: Dict[str, str] = betterproto.map_field(3, betterproto.TYPE_STRING, betterproto.TYPE_STRING)
+    match_metadata: Dict[str, str] = betterproto.map_field(
+        3, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
 
 
 @dataclass(eq=False, repr=False)
@@ -162,7 +177,9 @@ class ProgramResponse(betterproto.Message):
 @dataclass(eq=False, repr=False)
 class WatchRequest(betterproto.Message):
     name: str = betterproto.string_field(1)
-    match_metadata: Dict[str, str] = betterproto.map_field(2, betterproto.TYPE_STRING, betterproto.TYPE_STRING)
+    match_metadata: Dict[str, str] = betterproto.map_field(
+        2, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
 
 
 @dataclass(eq=False, repr=False)
@@ -202,7 +219,9 @@ class ProgramUsage(betterproto.Message):
     kernel_run_seconds: Optional[float] = betterproto.double_field(7, optional=True)
     kernel_runs: Optional[int] = betterproto.uint64_field(8, optional=True)
     events_delivered: int = betterproto.uint64_field(9)
-    events_dropped: Dict[str, int] = betterproto.map_field(10, betterproto.TYPE_STRING, betterproto.TYPE_UINT64)
+    events_dropped: Dict[str, int] = betterproto.map_field(
+        10, betterproto.TYPE_STRING, betterproto.TYPE_UINT64
+    )
     log_lines_dropped: int = betterproto.uint64_field(11)
     ticks: int = betterproto.uint64_field(12)
     tick_seconds: float = betterproto.double_field(13)
@@ -293,7 +312,9 @@ class KernelInfo(betterproto.Message):
     bytecode: str = betterproto.string_field(9)
     functions: List["KernelFunction"] = betterproto.message_field(10)
     needed_by: List[str] = betterproto.string_field(11)
-    metadata: Dict[str, str] = betterproto.map_field(12, betterproto.TYPE_STRING, betterproto.TYPE_STRING)
+    metadata: Dict[str, str] = betterproto.map_field(
+        12, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
 
 
 @dataclass(eq=False, repr=False)
@@ -386,7 +407,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "LoadResponse":
         return await self._unary_unary(
             "/agent.v1.agent/Load",
@@ -403,7 +424,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "UnloadResponse":
         return await self._unary_unary(
             "/agent.v1.agent/Unload",
@@ -420,7 +441,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "ListResponse":
         return await self._unary_unary(
             "/agent.v1.agent/List",
@@ -437,7 +458,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "PullBytecodeResponse":
         return await self._unary_unary(
             "/agent.v1.agent/PullBytecode",
@@ -454,7 +475,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "GetResponse":
         return await self._unary_unary(
             "/agent.v1.agent/Get",
@@ -471,7 +492,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "UpdateResponse":
         return await self._unary_unary(
             "/agent.v1.agent/Update",
@@ -488,7 +509,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "ProgramResponse":
         return await self._unary_unary(
             "/agent.v1.agent/Start",
@@ -505,7 +526,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "ProgramResponse":
         return await self._unary_unary(
             "/agent.v1.agent/Stop",
@@ -522,7 +543,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "ProgramResponse":
         return await self._unary_unary(
             "/agent.v1.agent/Restart",
@@ -539,7 +560,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> AsyncIterator[WatchEvent]:
         async for response in self._unary_stream(
             "/agent.v1.agent/Watch",
@@ -557,7 +578,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> AsyncIterator[LogLine]:
         async for response in self._unary_stream(
             "/agent.v1.agent/Logs",
@@ -575,7 +596,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "UsageResponse":
         return await self._unary_unary(
             "/agent.v1.agent/Usage",
@@ -592,7 +613,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "InfoResponse":
         return await self._unary_unary(
             "/agent.v1.agent/Info",
@@ -609,7 +630,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "ApplyResponse":
         return await self._unary_unary(
             "/agent.v1.agent/Apply",
@@ -626,7 +647,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "ApplyResponse":
         return await self._unary_unary(
             "/agent.v1.agent/Delete",
@@ -643,7 +664,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "ListKernelResponse":
         return await self._unary_unary(
             "/agent.v1.agent/ListKernel",
@@ -660,7 +681,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "KernelResponse":
         return await self._unary_unary(
             "/agent.v1.agent/GetKernel",
@@ -677,7 +698,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "KernelLogResponse":
         return await self._unary_unary(
             "/agent.v1.agent/KernelLog",
@@ -694,7 +715,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "ListAvailableResponse":
         return await self._unary_unary(
             "/agent.v1.agent/ListAvailable",
@@ -711,7 +732,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "ListImagesResponse":
         return await self._unary_unary(
             "/agent.v1.agent/ListImages",
@@ -728,7 +749,7 @@ class AgentStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "UploadResponse":
         return await self._stream_unary(
             "/agent.v1.agent/Upload",
@@ -742,6 +763,7 @@ class AgentStub(betterproto.ServiceStub):
 
 
 class AgentBase(ServiceBase):
+
     async def load(self, load_request: "LoadRequest") -> "LoadResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
@@ -751,7 +773,9 @@ class AgentBase(ServiceBase):
     async def list(self, list_request: "ListRequest") -> "ListResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
-    async def pull_bytecode(self, pull_bytecode_request: "PullBytecodeRequest") -> "PullBytecodeResponse":
+    async def pull_bytecode(
+        self, pull_bytecode_request: "PullBytecodeRequest"
+    ) -> "PullBytecodeResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
     async def get(self, get_request: "GetRequest") -> "GetResponse":
@@ -789,7 +813,9 @@ class AgentBase(ServiceBase):
     async def delete(self, delete_request: "DeleteRequest") -> "ApplyResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
-    async def list_kernel(self, list_kernel_request: "ListKernelRequest") -> "ListKernelResponse":
+    async def list_kernel(
+        self, list_kernel_request: "ListKernelRequest"
+    ) -> "ListKernelResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
     async def get_kernel(self, name_request: "NameRequest") -> "KernelResponse":
@@ -798,26 +824,38 @@ class AgentBase(ServiceBase):
     async def kernel_log(self, name_request: "NameRequest") -> "KernelLogResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
-    async def list_available(self, list_available_request: "ListAvailableRequest") -> "ListAvailableResponse":
+    async def list_available(
+        self, list_available_request: "ListAvailableRequest"
+    ) -> "ListAvailableResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
-    async def list_images(self, list_images_request: "ListImagesRequest") -> "ListImagesResponse":
+    async def list_images(
+        self, list_images_request: "ListImagesRequest"
+    ) -> "ListImagesResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
-    async def upload(self, upload_chunk_iterator: AsyncIterator[UploadChunk]) -> "UploadResponse":
+    async def upload(
+        self, upload_chunk_iterator: AsyncIterator[UploadChunk]
+    ) -> "UploadResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
-    async def __rpc_load(self, stream: "grpclib.server.Stream[LoadRequest, LoadResponse]") -> None:
+    async def __rpc_load(
+        self, stream: "grpclib.server.Stream[LoadRequest, LoadResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.load(request)
         await stream.send_message(response)
 
-    async def __rpc_unload(self, stream: "grpclib.server.Stream[UnloadRequest, UnloadResponse]") -> None:
+    async def __rpc_unload(
+        self, stream: "grpclib.server.Stream[UnloadRequest, UnloadResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.unload(request)
         await stream.send_message(response)
 
-    async def __rpc_list(self, stream: "grpclib.server.Stream[ListRequest, ListResponse]") -> None:
+    async def __rpc_list(
+        self, stream: "grpclib.server.Stream[ListRequest, ListResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.list(request)
         await stream.send_message(response)
@@ -829,32 +867,44 @@ class AgentBase(ServiceBase):
         response = await self.pull_bytecode(request)
         await stream.send_message(response)
 
-    async def __rpc_get(self, stream: "grpclib.server.Stream[GetRequest, GetResponse]") -> None:
+    async def __rpc_get(
+        self, stream: "grpclib.server.Stream[GetRequest, GetResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.get(request)
         await stream.send_message(response)
 
-    async def __rpc_update(self, stream: "grpclib.server.Stream[UpdateRequest, UpdateResponse]") -> None:
+    async def __rpc_update(
+        self, stream: "grpclib.server.Stream[UpdateRequest, UpdateResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.update(request)
         await stream.send_message(response)
 
-    async def __rpc_start(self, stream: "grpclib.server.Stream[NameRequest, ProgramResponse]") -> None:
+    async def __rpc_start(
+        self, stream: "grpclib.server.Stream[NameRequest, ProgramResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.start(request)
         await stream.send_message(response)
 
-    async def __rpc_stop(self, stream: "grpclib.server.Stream[NameRequest, ProgramResponse]") -> None:
+    async def __rpc_stop(
+        self, stream: "grpclib.server.Stream[NameRequest, ProgramResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.stop(request)
         await stream.send_message(response)
 
-    async def __rpc_restart(self, stream: "grpclib.server.Stream[NameRequest, ProgramResponse]") -> None:
+    async def __rpc_restart(
+        self, stream: "grpclib.server.Stream[NameRequest, ProgramResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.restart(request)
         await stream.send_message(response)
 
-    async def __rpc_watch(self, stream: "grpclib.server.Stream[WatchRequest, WatchEvent]") -> None:
+    async def __rpc_watch(
+        self, stream: "grpclib.server.Stream[WatchRequest, WatchEvent]"
+    ) -> None:
         request = await stream.recv_message()
         await self._call_rpc_handler_server_stream(
             self.watch,
@@ -862,7 +912,9 @@ class AgentBase(ServiceBase):
             request,
         )
 
-    async def __rpc_logs(self, stream: "grpclib.server.Stream[LogsRequest, LogLine]") -> None:
+    async def __rpc_logs(
+        self, stream: "grpclib.server.Stream[LogsRequest, LogLine]"
+    ) -> None:
         request = await stream.recv_message()
         await self._call_rpc_handler_server_stream(
             self.logs,
@@ -870,37 +922,51 @@ class AgentBase(ServiceBase):
             request,
         )
 
-    async def __rpc_usage(self, stream: "grpclib.server.Stream[UsageRequest, UsageResponse]") -> None:
+    async def __rpc_usage(
+        self, stream: "grpclib.server.Stream[UsageRequest, UsageResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.usage(request)
         await stream.send_message(response)
 
-    async def __rpc_info(self, stream: "grpclib.server.Stream[InfoRequest, InfoResponse]") -> None:
+    async def __rpc_info(
+        self, stream: "grpclib.server.Stream[InfoRequest, InfoResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.info(request)
         await stream.send_message(response)
 
-    async def __rpc_apply(self, stream: "grpclib.server.Stream[ApplyRequest, ApplyResponse]") -> None:
+    async def __rpc_apply(
+        self, stream: "grpclib.server.Stream[ApplyRequest, ApplyResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.apply(request)
         await stream.send_message(response)
 
-    async def __rpc_delete(self, stream: "grpclib.server.Stream[DeleteRequest, ApplyResponse]") -> None:
+    async def __rpc_delete(
+        self, stream: "grpclib.server.Stream[DeleteRequest, ApplyResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.delete(request)
         await stream.send_message(response)
 
-    async def __rpc_list_kernel(self, stream: "grpclib.server.Stream[ListKernelRequest, ListKernelResponse]") -> None:
+    async def __rpc_list_kernel(
+        self, stream: "grpclib.server.Stream[ListKernelRequest, ListKernelResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.list_kernel(request)
         await stream.send_message(response)
 
-    async def __rpc_get_kernel(self, stream: "grpclib.server.Stream[NameRequest, KernelResponse]") -> None:
+    async def __rpc_get_kernel(
+        self, stream: "grpclib.server.Stream[NameRequest, KernelResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.get_kernel(request)
         await stream.send_message(response)
 
-    async def __rpc_kernel_log(self, stream: "grpclib.server.Stream[NameRequest, KernelLogResponse]") -> None:
+    async def __rpc_kernel_log(
+        self, stream: "grpclib.server.Stream[NameRequest, KernelLogResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.kernel_log(request)
         await stream.send_message(response)
@@ -913,12 +979,16 @@ class AgentBase(ServiceBase):
         response = await self.list_available(request)
         await stream.send_message(response)
 
-    async def __rpc_list_images(self, stream: "grpclib.server.Stream[ListImagesRequest, ListImagesResponse]") -> None:
+    async def __rpc_list_images(
+        self, stream: "grpclib.server.Stream[ListImagesRequest, ListImagesResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.list_images(request)
         await stream.send_message(response)
 
-    async def __rpc_upload(self, stream: "grpclib.server.Stream[UploadChunk, UploadResponse]") -> None:
+    async def __rpc_upload(
+        self, stream: "grpclib.server.Stream[UploadChunk, UploadResponse]"
+    ) -> None:
         request = stream.__aiter__()
         response = await self.upload(request)
         await stream.send_message(response)

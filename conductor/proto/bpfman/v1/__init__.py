@@ -69,11 +69,15 @@ class ProgramInfo(betterproto.Message):
     name: str = betterproto.string_field(1)
     bytecode: "BytecodeLocation" = betterproto.message_field(2)
     links: List[int] = betterproto.uint32_field(3)
-    global_data: Dict[str, bytes] = betterproto.map_field(4, betterproto.TYPE_STRING, betterproto.TYPE_BYTES)
+    global_data: Dict[str, bytes] = betterproto.map_field(
+        4, betterproto.TYPE_STRING, betterproto.TYPE_BYTES
+    )
     map_owner_id: Optional[int] = betterproto.uint32_field(5, optional=True)
     map_pin_path: str = betterproto.string_field(6)
     map_used_by: List[str] = betterproto.string_field(7)
-    metadata: Dict[str, str] = betterproto.map_field(8, betterproto.TYPE_STRING, betterproto.TYPE_STRING)
+    metadata: Dict[str, str] = betterproto.map_field(
+        8, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
 
 
 @dataclass(eq=False, repr=False)
@@ -83,7 +87,9 @@ class XdpAttachInfo(betterproto.Message):
     position: int = betterproto.int32_field(3)
     proceed_on: List[int] = betterproto.int32_field(4)
     netns: Optional[str] = betterproto.string_field(5, optional=True)
-    metadata: Dict[str, str] = betterproto.map_field(6, betterproto.TYPE_STRING, betterproto.TYPE_STRING)
+    metadata: Dict[str, str] = betterproto.map_field(
+        6, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
 
 
 @dataclass(eq=False, repr=False)
@@ -94,7 +100,9 @@ class TcAttachInfo(betterproto.Message):
     direction: str = betterproto.string_field(4)
     proceed_on: List[int] = betterproto.int32_field(5)
     netns: Optional[str] = betterproto.string_field(6, optional=True)
-    metadata: Dict[str, str] = betterproto.map_field(7, betterproto.TYPE_STRING, betterproto.TYPE_STRING)
+    metadata: Dict[str, str] = betterproto.map_field(
+        7, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
 
 
 @dataclass(eq=False, repr=False)
@@ -104,13 +112,17 @@ class TcxAttachInfo(betterproto.Message):
     position: int = betterproto.int32_field(3)
     direction: str = betterproto.string_field(4)
     netns: Optional[str] = betterproto.string_field(5, optional=True)
-    metadata: Dict[str, str] = betterproto.map_field(6, betterproto.TYPE_STRING, betterproto.TYPE_STRING)
+    metadata: Dict[str, str] = betterproto.map_field(
+        6, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
 
 
 @dataclass(eq=False, repr=False)
 class TracepointAttachInfo(betterproto.Message):
     tracepoint: str = betterproto.string_field(1)
-    metadata: Dict[str, str] = betterproto.map_field(2, betterproto.TYPE_STRING, betterproto.TYPE_STRING)
+    metadata: Dict[str, str] = betterproto.map_field(
+        2, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
 
 
 @dataclass(eq=False, repr=False)
@@ -118,7 +130,9 @@ class KprobeAttachInfo(betterproto.Message):
     fn_name: str = betterproto.string_field(1)
     offset: int = betterproto.uint64_field(2)
     container_pid: Optional[int] = betterproto.int32_field(3, optional=True)
-    metadata: Dict[str, str] = betterproto.map_field(4, betterproto.TYPE_STRING, betterproto.TYPE_STRING)
+    metadata: Dict[str, str] = betterproto.map_field(
+        4, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
 
 
 @dataclass(eq=False, repr=False)
@@ -128,29 +142,39 @@ class UprobeAttachInfo(betterproto.Message):
     target: str = betterproto.string_field(3)
     pid: Optional[int] = betterproto.int32_field(4, optional=True)
     container_pid: Optional[int] = betterproto.int32_field(5, optional=True)
-    metadata: Dict[str, str] = betterproto.map_field(6, betterproto.TYPE_STRING, betterproto.TYPE_STRING)
+    metadata: Dict[str, str] = betterproto.map_field(
+        6, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
 
 
 @dataclass(eq=False, repr=False)
 class FentryAttachInfo(betterproto.Message):
-    metadata: Dict[str, str] = betterproto.map_field(1, betterproto.TYPE_STRING, betterproto.TYPE_STRING)
+    metadata: Dict[str, str] = betterproto.map_field(
+        1, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
 
 
 @dataclass(eq=False, repr=False)
 class FexitAttachInfo(betterproto.Message):
-    metadata: Dict[str, str] = betterproto.map_field(1, betterproto.TYPE_STRING, betterproto.TYPE_STRING)
+    metadata: Dict[str, str] = betterproto.map_field(
+        1, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
 
 
 @dataclass(eq=False, repr=False)
 class LsmAttachInfo(betterproto.Message):
-    metadata: Dict[str, str] = betterproto.map_field(1, betterproto.TYPE_STRING, betterproto.TYPE_STRING)
+    metadata: Dict[str, str] = betterproto.map_field(
+        1, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
 
 
 @dataclass(eq=False, repr=False)
 class AttachInfo(betterproto.Message):
     xdp_attach_info: "XdpAttachInfo" = betterproto.message_field(1, group="info")
     tc_attach_info: "TcAttachInfo" = betterproto.message_field(2, group="info")
-    tracepoint_attach_info: "TracepointAttachInfo" = betterproto.message_field(3, group="info")
+    tracepoint_attach_info: "TracepointAttachInfo" = betterproto.message_field(
+        3, group="info"
+    )
     kprobe_attach_info: "KprobeAttachInfo" = betterproto.message_field(4, group="info")
     uprobe_attach_info: "UprobeAttachInfo" = betterproto.message_field(5, group="info")
     tcx_attach_info: "TcxAttachInfo" = betterproto.message_field(6, group="info")
@@ -191,8 +215,12 @@ class LoadInfo(betterproto.Message):
 @dataclass(eq=False, repr=False)
 class LoadRequest(betterproto.Message):
     bytecode: "BytecodeLocation" = betterproto.message_field(1)
-    metadata: Dict[str, str] = betterproto.map_field(5, betterproto.TYPE_STRING, betterproto.TYPE_STRING)
-    global_data: Dict[str, bytes] = betterproto.map_field(6, betterproto.TYPE_STRING, betterproto.TYPE_BYTES)
+    metadata: Dict[str, str] = betterproto.map_field(
+        5, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
+    global_data: Dict[str, bytes] = betterproto.map_field(
+        6, betterproto.TYPE_STRING, betterproto.TYPE_BYTES
+    )
     uuid: Optional[str] = betterproto.string_field(7, optional=True)
     map_owner_id: Optional[int] = betterproto.uint32_field(8, optional=True)
     info: List["LoadInfo"] = betterproto.message_field(9)
@@ -244,7 +272,9 @@ class DetachResponse(betterproto.Message):
 class ListRequest(betterproto.Message):
     program_type: Optional[int] = betterproto.uint32_field(1, optional=True)
     bpfman_programs_only: Optional[bool] = betterproto.bool_field(2, optional=True)
-    match_metadata: Dict[str, str] = betterproto.map_field(3, betterproto.TYPE_STRING, betterproto.TYPE_STRING)
+    match_metadata: Dict[str, str] = betterproto.map_field(
+        3, betterproto.TYPE_STRING, betterproto.TYPE_STRING
+    )
 
 
 @dataclass(eq=False, repr=False)
@@ -286,7 +316,7 @@ class BpfmanStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "LoadResponse":
         return await self._unary_unary(
             "/bpfman.v1.Bpfman/Load",
@@ -303,7 +333,7 @@ class BpfmanStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "UnloadResponse":
         return await self._unary_unary(
             "/bpfman.v1.Bpfman/Unload",
@@ -320,7 +350,7 @@ class BpfmanStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "AttachResponse":
         return await self._unary_unary(
             "/bpfman.v1.Bpfman/Attach",
@@ -337,7 +367,7 @@ class BpfmanStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "DetachResponse":
         return await self._unary_unary(
             "/bpfman.v1.Bpfman/Detach",
@@ -354,7 +384,7 @@ class BpfmanStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "ListResponse":
         return await self._unary_unary(
             "/bpfman.v1.Bpfman/List",
@@ -371,7 +401,7 @@ class BpfmanStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "PullBytecodeResponse":
         return await self._unary_unary(
             "/bpfman.v1.Bpfman/PullBytecode",
@@ -388,7 +418,7 @@ class BpfmanStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "GetResponse":
         return await self._unary_unary(
             "/bpfman.v1.Bpfman/Get",
@@ -401,6 +431,7 @@ class BpfmanStub(betterproto.ServiceStub):
 
 
 class BpfmanBase(ServiceBase):
+
     async def load(self, load_request: "LoadRequest") -> "LoadResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
@@ -416,33 +447,45 @@ class BpfmanBase(ServiceBase):
     async def list(self, list_request: "ListRequest") -> "ListResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
-    async def pull_bytecode(self, pull_bytecode_request: "PullBytecodeRequest") -> "PullBytecodeResponse":
+    async def pull_bytecode(
+        self, pull_bytecode_request: "PullBytecodeRequest"
+    ) -> "PullBytecodeResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
     async def get(self, get_request: "GetRequest") -> "GetResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
-    async def __rpc_load(self, stream: "grpclib.server.Stream[LoadRequest, LoadResponse]") -> None:
+    async def __rpc_load(
+        self, stream: "grpclib.server.Stream[LoadRequest, LoadResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.load(request)
         await stream.send_message(response)
 
-    async def __rpc_unload(self, stream: "grpclib.server.Stream[UnloadRequest, UnloadResponse]") -> None:
+    async def __rpc_unload(
+        self, stream: "grpclib.server.Stream[UnloadRequest, UnloadResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.unload(request)
         await stream.send_message(response)
 
-    async def __rpc_attach(self, stream: "grpclib.server.Stream[AttachRequest, AttachResponse]") -> None:
+    async def __rpc_attach(
+        self, stream: "grpclib.server.Stream[AttachRequest, AttachResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.attach(request)
         await stream.send_message(response)
 
-    async def __rpc_detach(self, stream: "grpclib.server.Stream[DetachRequest, DetachResponse]") -> None:
+    async def __rpc_detach(
+        self, stream: "grpclib.server.Stream[DetachRequest, DetachResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.detach(request)
         await stream.send_message(response)
 
-    async def __rpc_list(self, stream: "grpclib.server.Stream[ListRequest, ListResponse]") -> None:
+    async def __rpc_list(
+        self, stream: "grpclib.server.Stream[ListRequest, ListResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.list(request)
         await stream.send_message(response)
@@ -454,7 +497,9 @@ class BpfmanBase(ServiceBase):
         response = await self.pull_bytecode(request)
         await stream.send_message(response)
 
-    async def __rpc_get(self, stream: "grpclib.server.Stream[GetRequest, GetResponse]") -> None:
+    async def __rpc_get(
+        self, stream: "grpclib.server.Stream[GetRequest, GetResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.get(request)
         await stream.send_message(response)

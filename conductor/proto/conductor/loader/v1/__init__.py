@@ -73,7 +73,7 @@ class StatsStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "ProgramsResponse":
         return await self._unary_unary(
             "/conductor.loader.v1.Stats/Programs",
@@ -90,7 +90,7 @@ class StatsStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "InfoResponse":
         return await self._unary_unary(
             "/conductor.loader.v1.Stats/Info",
@@ -107,7 +107,7 @@ class StatsStub(betterproto.ServiceStub):
         *,
         timeout: Optional[float] = None,
         deadline: Optional["Deadline"] = None,
-        metadata: Optional["MetadataLike"] = None,
+        metadata: Optional["MetadataLike"] = None
     ) -> "LogResponse":
         return await self._unary_unary(
             "/conductor.loader.v1.Stats/Log",
@@ -120,6 +120,7 @@ class StatsStub(betterproto.ServiceStub):
 
 
 class StatsBase(ServiceBase):
+
     async def programs(self, programs_request: "ProgramsRequest") -> "ProgramsResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
@@ -129,17 +130,23 @@ class StatsBase(ServiceBase):
     async def log(self, log_request: "LogRequest") -> "LogResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
-    async def __rpc_programs(self, stream: "grpclib.server.Stream[ProgramsRequest, ProgramsResponse]") -> None:
+    async def __rpc_programs(
+        self, stream: "grpclib.server.Stream[ProgramsRequest, ProgramsResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.programs(request)
         await stream.send_message(response)
 
-    async def __rpc_info(self, stream: "grpclib.server.Stream[InfoRequest, InfoResponse]") -> None:
+    async def __rpc_info(
+        self, stream: "grpclib.server.Stream[InfoRequest, InfoResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.info(request)
         await stream.send_message(response)
 
-    async def __rpc_log(self, stream: "grpclib.server.Stream[LogRequest, LogResponse]") -> None:
+    async def __rpc_log(
+        self, stream: "grpclib.server.Stream[LogRequest, LogResponse]"
+    ) -> None:
         request = await stream.recv_message()
         response = await self.log(request)
         await stream.send_message(response)
