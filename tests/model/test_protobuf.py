@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conductor.errors import InvalidSpec
@@ -92,6 +92,7 @@ def test_numerous_fields_are_refused() -> None:
     refused(b"\x0a\x84\x80\x04" + b"\x01" * (MAX_FIELDS + 4), ProgramsRequest)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_what_passes_can_be_parsed(data: bytes) -> None:
     try:
@@ -101,6 +102,7 @@ def test_what_passes_can_be_parsed(data: bytes) -> None:
     pb.LoadRequest().parse(data)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40), st.integers(0, 60))
 def test_a_message_with_bytes_put_in_is_refused_or_parsed(junk: bytes, at: int) -> None:
     data = bytes(LOAD)[:at] + junk + bytes(LOAD)[at:]
