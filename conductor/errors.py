@@ -34,6 +34,7 @@ __all__ = [
     "NotSupported",
     "NotYet",
     "ObjectUnreadable",
+    "PrivilegesKept",
     "ProgramCrashed",
     "SourceHolds",
     "StateUnwritable",
@@ -225,6 +226,12 @@ class StateUnwritable(ConductorError):
     """A wish could not be made durable. Raised by the state store; free space or fix permissions, then repeat."""
 
     code, reason, retry = Code.UNAVAILABLE, "StateUnwritable", True
+
+
+class PrivilegesKept(ConductorError):
+    """Rights could not be given up, or some were still there afterwards. Raised by `privilege`; nothing is started."""
+
+    code, reason, retry = Code.FAILED_PRECONDITION, "PrivilegesKept", False
 
 
 class AddressInUse(ConductorError):
