@@ -1,0 +1,191 @@
+"""Links of kernel programs in manifests, in bpfman's vocabulary: one section per type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from conductor.errors import InvalidSpec
+from conductor.model.kernel import (
+    Direction,
+    FentryLink,
+    FexitLink,
+    KernelFunctionSpec,
+    KernelType,
+    KprobeLink,
+    Link,
+    LsmLink,
+    TcLink,
+    TcxLink,
+    TracepointLink,
+    UprobeLink,
+    XdpLink,
+)
+from conductor.model.manifest_fields import Fields, shown
+from conductor.model.manifest_interfaces import selector_of, selector_spec_of
+
+__all__ = ["links_of", "links_spec_of"]
+
+XDP_VERDICTS = ("Aborted", "Drop", "Pass", "TX", "ReDirect", "DispatcherReturn")
+TC_VERDICTS = (
+    "UnSpec",
+    "OK",
+    "ReClassify",
+    "Shot",
+    "Pipe",
+    "Stolen",
+    "Queued",
+    "Repeat",
+    "ReDirect",
+    "Trap",
+    "DispatcherReturn",
+)
+_DIRECTIONS = {"Ingress": Direction.INGRESS, "Egress": Direction.EGRESS} | {d.value: d for d in Direction}
+_TARGETS = {KernelType.FENTRY: "function", KernelType.FEXIT: "function", KernelType.LSM: "hook"}
+LINKS = 64
+
+
+def links_of(kind: KernelType, program: Fields) -> tuple[tuple[Link, ...], str]:
+    """Parse the section of a program's type: its links, and what is fixed at load (fentry, fexit, LSM)."""
+    target_key = _TARGETS.get(kind)
+    section = program.fields(kind.value.lower(), required=target_key is not None)
+    target = section.text(target_key, most=128) if target_key else ""
+    links = section.records("links", _PARSERS[kind], most=1 if target_key else LINKS)
+    section.refuse_unknown()
+    return links, target
+
+
+def links_spec_of(function: KernelFunctionSpec) -> dict[str, Any]:
+    """Print the section of a program's type; nothing when there is nothing to say."""
+    section: dict[str, Any] = {}
+    if target_key := _TARGETS.get(function.type):
+        section[target_key] = function.attach_to
+    if function.links:
+        section["links"] = [_link_spec_of(function.type, link) for link in function.links]
+    return {function.type.value.lower(): section} if section else {}
+
+
+def _xdp_of(link: Fields) -> XdpLink:
+    return XdpLink(**_net_of(link), proceed_on=_verdicts_of(link, XDP_VERDICTS, ("Pass", "DispatcherReturn")))
+
+
+def _tc_of(link: Fields) -> TcLink:
+    direction = link.choice("direction", _DIRECTIONS)
+    verdicts = _verdicts_of(link, TC_VERDICTS, ("Pipe", "DispatcherReturn"))
+    return TcLink(**_net_of(link), direction=direction, proceed_on=verdicts)
+
+
+def _tcx_of(link: Fields) -> TcxLink:
+    return TcxLink(**_net_of(link), direction=link.choice("direction", _DIRECTIONS))
+
+
+def _net_of(link: Fields) -> dict[str, Any]:
+    if link.has("networkNamespaces"):
+        problem = "selecting pods needs a cluster, which this version does not talk to; give netns, a path"
+        raise InvalidSpec(link.at("networkNamespaces"), problem)
+    netns = link.text("netns", default="", most=4096)
+    if netns and not netns.startswith("/"):
+        raise InvalidSpec(link.at("netns"), f"{shown(netns)} is not an absolute path like /run/netns/NAME")
+    return {
+        "interfaces": selector_of(link.fields("interfaceSelector", required=True)),
+        "priority": link.integer("priority", default=1000, most=1000),
+        "netns": netns or None,
+    }
+
+
+def _verdicts_of(link: Fields, known: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
+    verdicts = link.texts("proceedOn", most=len(known))
+    for i, verdict in enumerate(verdicts):
+        if verdict not in known:
+            raise InvalidSpec(f"{link.at('proceedOn')}[{i}]", f"{shown(verdict)} is not one of {', '.join(known)}")
+    return verdicts or default
+
+
+def _tracepoint_of(link: Fields) -> TracepointLink:
+    name = link.text("name", most=128)
+    group, slash, event = name.partition("/")
+    if not (group and slash and event) or "/" in event or ".." in name:
+        raise InvalidSpec(link.at("name"), f"{shown(name)} is not GROUP/NAME, like raw_syscalls/sys_enter")
+    return TracepointLink(name=name)
+
+
+def _kprobe_of(link: Fields) -> KprobeLink:
+    offset = link.integer("offset", default=0)
+    return KprobeLink(function=link.text("function", most=128), offset=offset or 0)
+
+
+def _kretprobe_of(link: Fields) -> KprobeLink:
+    return KprobeLink(function=link.text("function", most=128))
+
+
+def _uprobe_of(link: Fields) -> UprobeLink:
+    if link.has("containers"):
+        problem = "selecting containers needs a cluster, which this version does not talk to; give containerPid"
+        raise InvalidSpec(link.at("containers"), problem)
+    function = link.text("function", default="", most=1024)
+    if not function and not link.has("offset"):
+        raise InvalidSpec(link.at("function"), "needs a function (symbol), an offset, or both")
+    return UprobeLink(
+        target=link.text("target", most=4096),
+        function=function,
+        offset=link.integer("offset", default=0, most=(1 << 63) - 1) or 0,
+        pid=link.integer("pid", default=None, least=1),
+        container_pid=link.integer("containerPid", default=None, least=1),
+    )
+
+
+def _fixed(made: type[FentryLink | FexitLink | LsmLink]) -> Callable[[Fields], Link]:
+    def parse(link: Fields) -> Link:
+        link.choice("mode", {"Attach": None}, default="Attach")
+        return made()
+
+    return parse
+
+
+_PARSERS: dict[KernelType, Callable[[Fields], Link]] = {
+    KernelType.XDP: _xdp_of,
+    KernelType.TC: _tc_of,
+    KernelType.TCX: _tcx_of,
+    KernelType.TRACEPOINT: _tracepoint_of,
+    KernelType.KPROBE: _kprobe_of,
+    KernelType.KRETPROBE: _kretprobe_of,
+    KernelType.UPROBE: _uprobe_of,
+    KernelType.URETPROBE: _uprobe_of,
+    KernelType.FENTRY: _fixed(FentryLink),
+    KernelType.FEXIT: _fixed(FexitLink),
+    KernelType.LSM: _fixed(LsmLink),
+}
+
+
+def _link_spec_of(kind: KernelType, link: Link) -> dict[str, Any]:
+    match link:
+        case XdpLink() | TcLink() | TcxLink():
+            return _net_spec_of(link)
+        case TracepointLink(name=name):
+            return {"name": name}
+        case KprobeLink(function=function, offset=offset):
+            return {"function": function} | ({"offset": offset} if offset and kind is KernelType.KPROBE else {})
+        case UprobeLink():
+            return _uprobe_spec_of(link)
+        case FentryLink() | FexitLink() | LsmLink():
+            return {"mode": "Attach"}
+
+
+def _net_spec_of(link: XdpLink | TcLink | TcxLink) -> dict[str, Any]:
+    body: dict[str, Any] = {"interfaceSelector": selector_spec_of(link.interfaces), "priority": link.priority}
+    if not isinstance(link, XdpLink):
+        body["direction"] = link.direction.value.capitalize()
+    if not isinstance(link, TcxLink):
+        body["proceedOn"] = list(link.proceed_on)
+    if link.netns is not None:
+        body["netns"] = link.netns
+    return body
+
+
+def _uprobe_spec_of(link: UprobeLink) -> dict[str, Any]:
+    body: dict[str, Any] = {"target": link.target}
+    if link.function:
+        body["function"] = link.function
+    if link.offset or not link.function:
+        body["offset"] = link.offset
+    return body | {k: v for k, v in (("pid", link.pid), ("containerPid", link.container_pid)) if v is not None}
