@@ -1,0 +1,104 @@
+"""Fixtures that every test folder may use: compiled kernel objects, a bpffs, network namespaces."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+OBJECTS = Path(__file__).parent / "objects"
+CLANG = ("clang", "-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-mcpu=v3")
+INCLUDES = tuple(f"-I/usr/include/{triple}" for triple in ("x86_64-linux-gnu", "aarch64-linux-gnu"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = _kernel_lacks()
+    for item in items:
+        if missing and item.get_closest_marker("kernel"):
+            item.add_marker(pytest.mark.skip(reason=missing))
+
+
+def _kernel_lacks() -> str:
+    if os.geteuid() != 0:
+        return "needs root: BPF programs are loaded"
+    if not Path("/sys/kernel/btf/vmlinux").exists():
+        return "needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF)"
+    return ""
+
+
+@pytest.fixture(scope="session")
+def compiled(request: pytest.FixtureRequest) -> Callable[[str], Path]:
+    """Compile tests/objects/NAME.bpf.c once per content; answers the object's path."""
+    cache = request.config.cache
+    assert cache is not None
+    folder = cache.mkdir("objects")
+
+    def compile_(name: str) -> Path:
+        if shutil.which("clang") is None:
+            pytest.skip("needs clang to compile test objects (Debian package clang)")
+        source = OBJECTS / f"{name}.bpf.c"
+        digest = hashlib.sha256(source.read_bytes() + repr(CLANG).encode()).hexdigest()[:16]
+        target = folder / digest / f"{name}.bpf.o"
+        if not target.exists():
+            target.parent.mkdir(exist_ok=True)
+            made = target.with_name(f"{uuid.uuid4().hex}.o")
+            subprocess.run([*CLANG, *INCLUDES, "-c", str(source), "-o", str(made)], check=True)
+            made.rename(target)
+        return target
+
+    return compile_
+
+
+@pytest.fixture
+def bpffs(tmp_path: Path) -> Iterator[Path]:
+    """A bpffs of this test alone."""
+    place = tmp_path / "bpffs"
+    place.mkdir()
+    done = subprocess.run(["mount", "-t", "bpf", "bpf", str(place)], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"needs to mount a bpffs: {done.stderr.strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.fixture
+def netns() -> Iterator[Callable[[], str]]:
+    """Make network namespaces with their own lo; answers the name (a path below /run/netns)."""
+    made: list[str] = []
+
+    def make() -> str:
+        name = f"test-{uuid.uuid4().hex[:8]}"
+        done = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            pytest.skip(f"needs network namespaces and iproute2: {done.stderr.strip()}")
+        made.append(name)
+        subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+        return name
+
+    yield make
+    for name in made:
+        subprocess.run(["ip", "netns", "del", name], check=False)
+
+
+@pytest.fixture
+def veth(netns: Callable[[], str]) -> Callable[[], tuple[str, str]]:
+    """Make two namespaces joined by a veth pair named `v`, 10.77.0.1 and .2 (fd77::1 and ::2); answers their names."""
+
+    def make() -> tuple[str, str]:
+        left, right = netns(), netns()
+        subprocess.run(["ip", "-n", left, "link", "add", "v", "type", "veth", "peer", "v", "netns", right], check=True)
+        for number, name in ((1, left), (2, right)):
+            subprocess.run(["ip", "-n", name, "addr", "add", f"10.77.0.{number}/24", "dev", "v"], check=True)
+            subprocess.run(["ip", "-n", name, "addr", "add", f"fd77::{number}/64", "dev", "v", "nodad"], check=True)
+            subprocess.run(["ip", "-n", name, "link", "set", "v", "up"], check=True)
+        return left, right
+
+    return make
