@@ -11,6 +11,7 @@ from typing import ClassVar
 
 __all__ = [
     "AddressInUse",
+    "AgentStopping",
     "AgentUnreachable",
     "AlreadyExists",
     "AnswerLost",
@@ -244,6 +245,12 @@ class AgentUnreachable(ConductorError):
     """No agent answers on the socket. Raised by the client; start one with `conductor up`."""
 
     code, reason, retry = Code.UNAVAILABLE, "AgentUnreachable", True
+
+
+class AgentStopping(ConductorError):
+    """The agent ends while it serves. Raised to the calls that still run; repeat them when it is back."""
+
+    code, reason, retry = Code.UNAVAILABLE, "AgentStopping", True
 
 
 def _telling_line(log: tuple[str, ...]) -> str:
