@@ -7,20 +7,22 @@ from collections.abc import Mapping
 
 import betterproto
 
-from conductor.api.wire.limits import limits_from_wire, limits_to_wire
 from conductor.api.wire.values import (
     config_from_wire,
     config_to_wire,
     enum_from_wire,
     labels_from_wire,
+    limits_to_wire,
     milliseconds,
     seconds,
     source_from_word,
 )
 from conductor.errors import InvalidSpec
 from conductor.model.grants import Access, MapGrant
-from conductor.model.ids import Name, ProgramId, parse_name
+from conductor.model.ids import ProgramId, parse_name
 from conductor.model.kernel import ImageObject, PathObject, PullPolicy
+from conductor.model.manifest_limits import parse_limits
+from conductor.model.manifest_user import check_grants
 from conductor.model.program import BuiltinSource, ProgramType, UserProgramSpec, WasmSource
 from conductor.model.status import Condition, MapStatus, ProgramStatus, State
 from conductor.proto.agent import v1 as pb
@@ -38,7 +40,6 @@ __all__ = [
 MAX_GRANTS = 64
 _POLICIES = (PullPolicy.ALWAYS, PullPolicy.IF_NOT_PRESENT, PullPolicy.NEVER)
 _MAP = re.compile(r"[A-Za-z0-9_.]{1,63}")
-_FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,62}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -58,7 +59,7 @@ def spec_from_wire(msg: pb.LoadRequest) -> UserProgramSpec:
         source=_source_from_wire(msg, kind),
         maps=_grants_from_wire(msg.ebpf_maps, msg.maps),
         config=config,
-        limits=limits_from_wire(msg.limits),
+        limits=parse_limits(msg.limits),
         metadata=metadata,
     )
 
@@ -117,7 +118,7 @@ def status_from_wire(msg: pb.ProgramInfo) -> ProgramStatus:
         source=_source_from_wire(msg, kind),
         maps=grants,
         config=config_from_wire(msg.config),
-        limits=limits_from_wire(msg.limits),
+        limits=parse_limits(msg.limits),
         metadata=dict(msg.metadata),
     )
     return ProgramStatus(
@@ -206,18 +207,13 @@ def _grants_from_wire(old: Mapping[str, str], new: list[pb.MapGrant]) -> tuple[M
     grants += [_grant_from_wire(msg, f"maps[{index}]") for index, msg in enumerate(new)]
     if len(grants) > MAX_GRANTS:
         raise InvalidSpec("maps", f"{len(grants)} grants, at most {MAX_GRANTS}")
-    names = [grant.name for grant in grants]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InvalidSpec("maps", f"{twice} is granted twice")
+    check_grants(tuple(grants))
     return tuple(grants)
 
 
 def _old_grant(name: str, kernel_program: str) -> MapGrant:
     field = f"ebpf_maps.{name[:63]}"
-    if not _FUNCTION.fullmatch(kernel_program):
-        parse_name(kernel_program, field)
-    return MapGrant(name=_map_name(name, field), kernel_program=Name(kernel_program), map=name)
+    return MapGrant(name=_map_name(name, field), kernel_program=parse_name(kernel_program, field), map=name)
 
 
 def _grant_from_wire(msg: pb.MapGrant, field: str) -> MapGrant:

@@ -8,7 +8,9 @@ from enum import IntEnum
 from typing import Any, NoReturn, TypeVar
 
 from conductor.errors import InvalidSpec
-from conductor.model.program import Source
+from conductor.model.manifest_limits import limits_spec_of
+from conductor.model.manifest_user import parse_config
+from conductor.model.program import Limits, Source
 
 __all__ = [
     "MAX_CONFIG",
@@ -17,6 +19,7 @@ __all__ = [
     "config_to_wire",
     "enum_from_wire",
     "labels_from_wire",
+    "limits_to_wire",
     "milliseconds",
     "seconds",
     "source_from_word",
@@ -25,10 +28,9 @@ __all__ = [
 
 MAX_CONFIG = 64 << 10
 """Bytes of a config."""
-MAX_CONFIG_DEPTH = 16
 MAX_LABELS = 64
 MAX_KEY = 256
-MAX_VALUE = 4096
+MAX_VALUE = 1024
 
 E = TypeVar("E", bound=IntEnum)
 
@@ -53,6 +55,11 @@ def source_from_word(word: str, field: str = "source") -> Source:
         if source.word == word:
             return source
     raise InvalidSpec(field, f"{word[:40]!r} is unknown: {', '.join(source.word for source in Source)}")
+
+
+def limits_to_wire(limits: Limits) -> dict[str, str]:
+    """Print the limits that differ from the defaults, as `parse_limits` reads them."""
+    return {name: str(value) for name, value in limits_spec_of(limits).items()}
 
 
 def milliseconds(time: float) -> int:
@@ -84,13 +91,10 @@ def config_from_wire(text: str, field: str = "config") -> dict[str, Any]:
     try:
         value = json.loads(text or "{}", object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     except RecursionError:
-        raise InvalidSpec(field, f"nested deeper than {MAX_CONFIG_DEPTH}") from None
+        raise InvalidSpec(field, "nested too deep") from None
     except ValueError as error:
         raise InvalidSpec(field, f"no JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise InvalidSpec(field, 'must be a JSON object, such as {"interval": 5}')
-    _check_depth(value, field, MAX_CONFIG_DEPTH)
-    return value
+    return parse_config(value, field)
 
 
 def config_to_wire(config: Mapping[str, Any]) -> str:
@@ -107,27 +111,3 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is no JSON number")
-
-
-def _check_depth(value: Any, field: str, left: int) -> None:
-    """Refuse deep nesting, and text that JSON's escapes can write but UTF-8 cannot."""
-    if left < 0:
-        raise InvalidSpec(field, f"nested deeper than {MAX_CONFIG_DEPTH}")
-    if isinstance(value, str):
-        _check_text(value, field)
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            _check_text(key, field)
-            _check_depth(inner, f"{field}.{key}", left - 1)
-    elif isinstance(value, list):
-        for inner in value:
-            _check_depth(inner, field, left - 1)
-    elif isinstance(value, float) and value in (float("inf"), float("-inf")):
-        raise InvalidSpec(field, "number too large")
-
-
-def _check_text(text: str, field: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InvalidSpec(field, "holds half of a surrogate pair, which is no text") from None
