@@ -16,6 +16,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plan": WORDS | {"plan", "ports", "config"},
     "ports": WORDS,
     "config": WORDS,
+    "locks": WORDS,
     "builtin": WORDS | {"ports", "builtin"},
     "bpf": WORDS | {"ports", "bpf"},
     "net": WORDS | {"ports", "net"},
