@@ -35,10 +35,9 @@ def pin(fd: int, path: Path) -> None:
     try:
         bpf(Command.OBJ_PIN, ObjPath(pathname=ctypes.addressof(name), bpf_fd=fd))
     except OSError as error:
-        helps = {
-            errno.EPERM: "the directory is in no bpffs, or the caller may not write there",
-            errno.EINVAL: "names in a bpffs have no dots",
-        }.get(error.errno or 0, "")
+        helps = "the directory lies in no bpffs, or the object cannot be pinned" if error.errno == errno.EINVAL else ""
+        if error.errno == errno.EPERM and "." in path.name:
+            helps = "names in a bpffs have no dots"
         raise refused(error, f"pinning {path} failed", helps=helps) from error
 
 
@@ -57,7 +56,7 @@ def open_program(path: Path, *, read_only: bool = True) -> Descriptor:
 
 def open_link(path: Path) -> Descriptor:
     """Open a link's pin; the kernel knows no read-only links. Raises `NotFound`, `NotAllowed`, `KernelRefused`."""
-    return _open(path, "bpf_link", 0, NotFound)
+    return _open(path, "bpf-link", 0, NotFound)
 
 
 def open_map_fd(path: Path, access: Access) -> Descriptor:
@@ -66,7 +65,7 @@ def open_map_fd(path: Path, access: Access) -> Descriptor:
 
 
 def kind_of(fd: int) -> str:
-    """Kind of a descriptor as /proc names it: bpf-map, bpf-prog, bpf_link, or something else."""
+    """Kind of a descriptor as /proc names it: bpf-map, bpf-prog, bpf-link (bpf_link in old kernels), or something else."""
     return str(Path(f"/proc/self/fd/{fd}").readlink()).removeprefix("anon_inode:")
 
 
@@ -77,8 +76,7 @@ def _open(path: Path, kind: str, flags: int, missing: type[ConductorError]) -> D
     except OSError as error:
         raise _open_refused(error, path, missing) from error
     found = kind_of(opened.fileno())
-    # A link shows itself as bpf_link, or as one of its kinds in newer kernels.
-    if found != kind and not (kind == "bpf_link" and found.startswith("bpf") and found not in ("bpf-map", "bpf-prog")):
+    if found.replace("_", "-") != kind:
         opened.close()
         raise KernelRefused(f"{path} is a {found}, not a {kind}")
     return opened
