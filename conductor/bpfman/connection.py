@@ -35,11 +35,13 @@ class Connection:
         self._mode, self._bpfman, self._loader, self._file = mode, bpfman_socket, loader_socket, file
         self._counters = counters
         self.session: Session | None = None
-        self.status = RoadStatus(road="none" if mode == "auto" else mode, problem="not asked yet")
+        problem = "switched off by `--kernel none`" if mode == "none" else "no kernel daemon has answered yet"
+        self.status = RoadStatus(road="none" if mode == "auto" else mode, problem=problem)
         self._changes = 0
         self._changed = asyncio.Event()
         self._looked = False
         self._met = False
+        self._hopeless = False
 
     @classmethod
     @asynccontextmanager
@@ -67,7 +69,9 @@ class Connection:
             async with asyncio.timeout(PATIENCE):
                 while self.session is None:
                     if self._mode == "none" or (self._looked and self.status.road == "none"):
-                        raise NoKernelRoad(self.status.problem)
+                        raise NoKernelRoad(f"no road to the kernel: {self.status.problem}")
+                    if self._hopeless:
+                        raise KernelAway(self.status.problem)
                     await self._changed.wait()
         except TimeoutError:
             raise KernelAway(self.status.problem) from None
@@ -76,8 +80,6 @@ class Connection:
     async def _travel(self) -> None:
         """Look for a daemon, stay with it until the connection ends, look again; for ever."""
         if self._mode == "none":
-            problem = "kernel programs were switched off by `--kernel none`"
-            self._tell(RoadStatus(road="none", problem=problem))
             await asyncio.Event().wait()
         failures = 0
         while True:
@@ -87,19 +89,20 @@ class Connection:
     async def _look(self) -> bool:
         """Try the sockets in order; answer whether a daemon was met (and has gone since)."""
         recorded = self._file.load() if self._mode == "auto" else None
-        problems = []
+        errors = []
         options = candidates(self._mode, bpfman=self._bpfman, loader=self._loader, recorded=recorded)
         for candidate in options:
-            problem = await self._meet(candidate)
-            if problem is None:
+            error = await self._meet(candidate)
+            if error is None:
                 return True
-            problems.append(problem)
+            errors.append(error)
         self._looked = True
+        self._hopeless = not any(isinstance(error, KernelAway) for error in errors)
         road = options[0].road if len(options) == 1 else "none"
-        self._tell_if_new(RoadStatus(road=road, problem="; ".join(problems)))
+        self._tell_if_new(RoadStatus(road=road, problem="; ".join(map(str, errors))))
         return False
 
-    async def _meet(self, candidate: Candidate) -> str | None:
+    async def _meet(self, candidate: Candidate) -> ConductorError | None:
         """Stay with the daemon at this socket as long as it is there; answer why it never was, else None."""
         until = asyncio.get_running_loop().time() + (candidate.patience if _exists(candidate.socket) else 0)
         while True:
@@ -108,9 +111,9 @@ class Connection:
                     await self._stay(candidate, session)
             except KernelAway as error:
                 if asyncio.get_running_loop().time() >= until:
-                    return f"no answer from {candidate.socket}: {error}"
+                    return KernelAway(f"no answer from {candidate.socket}: {error}")
             except ConductorError as error:
-                return str(error)
+                return error
             else:
                 return None
             await asyncio.sleep(jittered(0.2))
@@ -126,7 +129,7 @@ class Connection:
             kernel_enforces_grants=flavour is Flavour.LOADER,
         )
         self._counters.reconnects += self._met
-        self.session, self._looked, self._met = session, True, True
+        self.session, self._looked, self._met, self._hopeless = session, True, True, False
         self._tell(here)
         log.info("%s answers at %s", flavour, candidate.socket)
         try:

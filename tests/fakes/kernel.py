@@ -1,0 +1,272 @@
+"""An honest in-memory kernel daemon behind `ports.Kernel`.
+
+What it models, as both bpfman daemons and our loader behave: ids that only grow; the programs of one Load share maps;
+`map_owner` takes the owner's maps by name; lists match metadata exactly; one program attaches once at one place
+(the kernel's EEXIST); Unload takes links along; unknown ids are NotFound; a connection that comes and goes; a daemon
+that lost everything; links and programs that vanish from outside; an answer lost before or after the work was done.
+What it does not model: the verifier (objects say whether they are refused), real types, time, dispatchers.
+It may grow only by behaviour that the contract suite shows of a real daemon too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import TypeVar
+
+from conductor.errors import (
+    AlreadyExists,
+    AnswerLost,
+    ConductorError,
+    InvalidSpec,
+    KernelAway,
+    NotFound,
+    ObjectUnreadable,
+    VerifierRejected,
+)
+from conductor.model.ids import LinkId, ProgramId
+from conductor.model.kernel import KernelType, Link, TcLink, TcxLink, XdpLink
+from conductor.ports import KernelLoad, KernelLoaded, RoadStatus
+
+__all__ = ["FakeKernel", "FakeLink", "FakeObject", "Fault"]
+
+T = TypeVar("T")
+HERE = RoadStatus(road="embedded", flavour="loader", version="0", connected=True)
+AWAY = RoadStatus(road="embedded", problem="the fake daemon is away")
+
+
+@dataclass(frozen=True)
+class FakeObject:
+    """What an object file holds; `rejected` names programs that the verifier refuses."""
+
+    programs: Mapping[str, KernelType]
+    maps: tuple[str, ...] = ("counts",)
+    variables: Mapping[str, int] = field(default_factory=dict)
+    rejected: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FakeLink:
+    """One link that stands."""
+
+    program: ProgramId
+    link: Link
+    interface: str
+
+
+class Fault(Enum):
+    """What may befall one call that changes something."""
+
+    UNSENT = auto()
+    LOST_UNDONE = auto()
+    LOST_DONE = auto()
+    HANG_UNDONE = auto()
+    HANG_DONE = auto()
+
+
+class FakeKernel:
+    """Hold programs and links; `objects` are the files that exist, `interfaces` (None: any) where links may go."""
+
+    def __init__(self, objects: Mapping[str, FakeObject]) -> None:
+        self.objects = dict(objects)
+        self.interfaces: set[str] | None = None
+        self.programs: dict[ProgramId, KernelLoaded] = {}
+        self.links: dict[LinkId, FakeLink] = {}
+        self.runs: Mapping[ProgramId, tuple[float, int]] | None = None
+        self.faults: deque[Fault | None] = deque()
+        """Taken one by one by calls that change something; empty: none."""
+        self.refusals: dict[str, ConductorError] = {}
+        """Error by verb (`load`, `attach`, `detach`, `unload`) or by attach target, until taken out."""
+        self.last_refusal: ConductorError | None = None
+        self._next_id = 100
+        self._next_map = 1000
+        self._maps: dict[ProgramId, dict[str, int]] = {}
+        self._status = HERE
+        self._told = 0
+        self._changed = asyncio.Event()
+
+    # --- what a test does to the daemon from outside --------------------------------------------------------------
+
+    def go_away(self) -> None:
+        """End the connection; what is loaded stays."""
+        self._tell(AWAY)
+
+    def come_back(self) -> None:
+        """Answer again."""
+        self._tell(HERE)
+
+    def forget(self) -> None:
+        """Lose every program and link, as when the bpffs went away."""
+        self.programs.clear()
+        self.links.clear()
+        self._maps.clear()
+
+    def _tell(self, status: RoadStatus) -> None:
+        self._status = status
+        self._told += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    # --- ports.Kernel -----------------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> RoadStatus:
+        return self._status
+
+    async def connection(self) -> AsyncIterator[RoadStatus]:
+        told = -1
+        while True:
+            if told != self._told:
+                told = self._told
+                yield self._status
+            else:
+                await self._changed.wait()
+
+    async def loaded(self, match: Mapping[str, str]) -> tuple[KernelLoaded, ...]:
+        await self._reach()
+        fitting = [p for p in self.programs.values() if match.items() <= p.metadata.items()]
+        return tuple(replace(p, links=self._links_of(p.id)) for p in fitting)
+
+    def _links_of(self, program: ProgramId) -> tuple[LinkId, ...]:
+        return tuple(id_ for id_, link in self.links.items() if link.program == program)
+
+    async def load(self, load: KernelLoad) -> tuple[KernelLoaded, ...]:
+        return await self._change("load", lambda: self._load(load))
+
+    def _load(self, load: KernelLoad) -> tuple[KernelLoaded, ...]:
+        found = self._checked(load)
+        maps = self._maps_for(load, found)
+        programs = []
+        for program in load.programs:
+            id_ = ProgramId(self._fresh())
+            self._maps[id_] = maps
+            programs.append(
+                KernelLoaded(
+                    id=id_,
+                    name=program.name,
+                    type=program.type,
+                    tag=f"{id_:016x}",
+                    map_ids=tuple(maps.values()),
+                    map_pin_path=f"/fake/maps/{id_}",
+                    metadata=dict(load.metadata),
+                )
+            )
+        self.programs |= {p.id: p for p in programs}
+        return tuple(programs)
+
+    def _checked(self, load: KernelLoad) -> FakeObject:
+        if load.path not in self.objects:
+            raise ObjectUnreadable(f"{load.path}: no such file")
+        found = self.objects[load.path]
+        for program in load.programs:
+            if program.name not in found.programs:
+                raise InvalidSpec("programs", f"{program.name} is none of {', '.join(found.programs)}")
+            if program.name in found.rejected:
+                raise VerifierRejected(program.name, ("0: r0 = 0", "R1 invalid mem access 'scalar'"))
+        for name, value in load.global_data.items():
+            if found.variables.get(name) != len(value):
+                raise InvalidSpec("global_data", f"{name} is no global of {len(value)} bytes")
+        if load.map_owner is not None and load.map_owner not in self.programs:
+            raise InvalidSpec("map_owner_id", f"program {load.map_owner} is not loaded")
+        return found
+
+    def _maps_for(self, load: KernelLoad, found: FakeObject) -> dict[str, int]:
+        shared = {} if load.map_owner is None else self._maps[load.map_owner]
+        maps = {}
+        for name in found.maps:
+            self._next_map += 1
+            maps[name] = shared.get(name, self._next_map)
+        return maps
+
+    async def attach(self, program: ProgramId, type_: KernelType, link: Link, interface: str) -> LinkId:
+        return await self._change("attach", lambda: self._attach(FakeLink(program, link, interface), type_))
+
+    def _attach(self, link: FakeLink, type_: KernelType) -> LinkId:
+        program = link.program
+        if program not in self.programs:
+            raise NotFound(f"program {program} does not exist")
+        if type_ is not self.programs[program].type:
+            raise InvalidSpec("attach", f"program {program} is no {type_}")
+        if self.interfaces is not None and link.interface and link.interface not in self.interfaces:
+            raise NotFound(f"no interface {link.interface}")
+        target = getattr(link.link, "name", "") or link.interface
+        if target in self.refusals:
+            raise self.refusals[target]
+        if any(_same_place(link, other) for other in self.links.values()):
+            raise AlreadyExists(f"program {program} is attached there: file exists")
+        id_ = LinkId(self._fresh())
+        self.links[id_] = link
+        return id_
+
+    async def detach(self, link: LinkId) -> None:
+        await self._change("detach", lambda: self._detach(link))
+
+    def _detach(self, link: LinkId) -> None:
+        if link not in self.links:
+            raise NotFound(f"link {link} does not exist")
+        del self.links[link]
+
+    async def unload(self, program: ProgramId) -> None:
+        await self._change("unload", lambda: self._unload(program))
+
+    def _unload(self, program: ProgramId) -> None:
+        if program not in self.programs:
+            raise NotFound(f"program {program} does not exist")
+        for link in self._links_of(program):
+            del self.links[link]
+        del self.programs[program]
+
+    async def run_stats(self) -> Mapping[ProgramId, tuple[float, int]] | None:
+        return self.runs if self._status.connected else None
+
+    # --- faults -----------------------------------------------------------------------------------------------------
+
+    async def _reach(self) -> None:
+        await asyncio.sleep(0)
+        if not self._status.connected:
+            raise KernelAway(self._status.problem)
+
+    async def _change(self, verb: str, work: Callable[[], T]) -> T:
+        await self._reach()
+        fault = self.faults.popleft() if self.faults else None
+        if fault is Fault.UNSENT:
+            raise KernelAway("refused before anything was sent")
+        if verb in self.refusals:
+            raise self.refusals[verb]
+        if fault in (Fault.LOST_UNDONE, Fault.HANG_UNDONE):
+            await self._lose(fault)
+        try:
+            result = work()
+        except ConductorError as error:
+            self.last_refusal = error
+            raise
+        if fault in (Fault.LOST_DONE, Fault.HANG_DONE):
+            await self._lose(fault)
+        return result
+
+    async def _lose(self, fault: Fault) -> None:
+        if fault in (Fault.HANG_DONE, Fault.HANG_UNDONE):
+            await asyncio.Event().wait()
+        raise AnswerLost("the answer never came")
+
+    def _fresh(self) -> int:
+        self._next_id += 1
+        return self._next_id
+
+
+def _same_place(one: FakeLink, other: FakeLink) -> bool:
+    return one.program == other.program and _place(one) == _place(other)
+
+
+def _place(link: FakeLink) -> tuple[object, ...]:
+    """Where the kernel would say that a program sits; the selector that led there is no part of it."""
+    match link.link:
+        case XdpLink(netns=netns):
+            return ("xdp", link.interface, netns)
+        case TcLink(netns=netns, direction=direction) | TcxLink(netns=netns, direction=direction):
+            return (type(link.link), link.interface, netns, direction)
+        case _:
+            return (link.link,)
