@@ -14,8 +14,12 @@ __all__ = ["last_words", "why_refused"]
 
 _BEGIN = re.compile(r"^libbpf: prog '(?P<name>.*)': -- BEGIN PROG LOAD LOG --$")
 _FAILED = re.compile(r"^libbpf: prog '(?P<name>.*)': BPF program load failed: ")
-_MAP = re.compile(r"^libbpf: (?:map '(?P<map>.*)': failed to create|Error in bpf_create_map_xattr\((?P<old>.*)\))")
+_MAP = re.compile(r"^libbpf: (?:map '(?P<map>.*)': failed to create|Error in bpf_create_map_xattr\((?P<old>[^)]*)\))")
 _CONSEQUENCE = ("libbpf: failed to load object", "libbpf: failed to load program")
+_NO_BTF = ("kernel BTF", "target BTF", "vmlinux")
+_BTF = "CO-RE needs this kernel's BTF, at /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF) or in the file that was given"
+_OWN_NUMBERS = 4000
+"""Where libbpf's own error numbers begin."""
 _PERMISSION = (
     "the caller lacks CAP_BPF and CAP_PERFMON (CAP_NET_ADMIN for network programs), or this kernel's policy forbids "
     "this type of program"
@@ -33,21 +37,26 @@ def why_refused(said: Sequence[str], number: int, name: str) -> ConductorError:
     program, log = _verifier_log(said)
     if log:
         return VerifierRejected(program, log)
-    error = OSError(number, os.strerror(number) if number != ENOTSUPP else "not supported")
+    error = OSError(number, _word(number))
     for line in said:
         if found := _MAP.match(line):
             return refused(error, f"{name}: map {found['map'] or found['old']} could not be made", as_=KernelRefused)
         if "missing BPF prog type" in line:
             return ObjectUnreadable(f"{name}: {line.removeprefix('libbpf: ')}; state the program's type")
-        if "kernel BTF" in line or "vmlinux" in line:
-            helps = "CO-RE needs the kernel's BTF at /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF)"
-            return NotSupported(f"{name}: {last_words(said)}; {helps}")
+        if any(words in line for words in _NO_BTF):
+            return NotSupported(f"{name}: {line.removeprefix('libbpf: ')}; {_BTF}")
     if program and number in (errno.EPERM, errno.EACCES):
         return refused(error, f"{program}: the kernel refused the load", helps=_PERMISSION, as_=KernelRefused)
     if program and number == errno.EINVAL:
         helps = "this kernel knows no program of this type or attach type; see conductor doctor"
         return refused(error, f"{program}: the kernel refused the load without a log", helps=helps, as_=NotSupported)
     return refused(error, f"{program or name}: {last_words(said) or 'load failed'}", as_=_kind(number))
+
+
+def _word(number: int) -> str:
+    if number >= _OWN_NUMBERS:
+        return "libbpf cannot make sense of it"
+    return "not supported" if number == ENOTSUPP else os.strerror(number)
 
 
 def _kind(number: int) -> type[ConductorError]:

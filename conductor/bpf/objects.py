@@ -139,8 +139,9 @@ class BpfObject:
         with captured() as said:
             answer = function("bpf_program__set_attach_target")(program, 0, function_name.encode())
         if answer < 0:
-            word = last_words(said) or os.strerror(-answer)
-            raise NotFound(f"{name}: this kernel's BTF has no function or hook {function_name} ({word})")
+            word = last_words(said)
+            more = f" ({word})" if word else ""
+            raise NotFound(f"{name}: this kernel's BTF has no function or hook {function_name}{more}")
 
     def resize_map(self, name: str, max_entries: int) -> None:
         """Change a map's capacity. Raises `InvalidSpec`, `KernelRefused`."""

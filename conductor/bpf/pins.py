@@ -35,10 +35,14 @@ def pin(fd: int, path: Path) -> None:
     try:
         bpf(Command.OBJ_PIN, ObjPath(pathname=ctypes.addressof(name), bpf_fd=fd))
     except OSError as error:
-        helps = "the directory lies in no bpffs, or the object cannot be pinned" if error.errno == errno.EINVAL else ""
-        if error.errno == errno.EPERM and "." in path.name:
-            helps = "names in a bpffs have no dots"
-        raise refused(error, f"pinning {path} failed", helps=helps) from error
+        raise refused(error, f"pinning {path} failed", helps=_pin_helps(path)) from error
+
+
+def _pin_helps(path: Path) -> str:
+    """Say what a name lacks; empty where the error number says it all."""
+    if path.parent.exists() and not is_bpffs(path.parent):
+        return f"{path.parent} lies in no bpffs; mount one there"
+    return "names in a bpffs have no dots" if "." in path.name else ""
 
 
 def unpin(path: Path) -> None:
