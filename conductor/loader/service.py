@@ -1,0 +1,189 @@
+"""The services: one short method per RPC. Reads answer from the ledger, changes go to the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from functools import partial
+
+from typing_extensions import override
+
+from conductor import __version__
+from conductor.bpf import pins
+from conductor.bpf.info import program_info
+from conductor.errors import ConductorError, NotFound, NotYet, VerifierRejected
+from conductor.loader.attach import Links
+from conductor.loader.bpffs import BpfFs
+from conductor.loader.ledger import Ledger
+from conductor.loader.programs import Programs
+from conductor.loader.records import LoadRecord, ProgramRecord
+from conductor.loader.verifier_logs import VerifierLogs
+from conductor.loader.wire import filter_from_wire, hook_from_wire, info_to_wire, kernel_to_wire, load_from_wire
+from conductor.loader.worker import Worker
+from conductor.model.ids import LinkId, ProgramId
+from conductor.proto.bpfman import v1 as pb
+from conductor.proto.conductor.loader import v1 as own
+from conductor.proto.grpc.health import v1 as health
+
+__all__ = ["BpfmanService", "HealthService", "StatsService"]
+
+log = logging.getLogger(__name__)
+APP = "ebpfconductor.io/app"
+
+
+class BpfmanService(pb.BpfmanBase):
+    """`bpfman.v1.Bpfman`, all of it but images."""
+
+    def __init__(
+        self, *, worker: Worker, ledger: Ledger, bpffs: BpfFs, programs: Programs, links: Links, logs: VerifierLogs
+    ) -> None:
+        self._worker, self._ledger, self._bpffs = worker, ledger, bpffs
+        self._programs, self._links, self._logs = programs, links, logs
+
+    @override
+    async def load(self, load_request: pb.LoadRequest) -> pb.LoadResponse:
+        """Load every program of an object, or none."""
+        wish = load_from_wire(load_request)
+        try:
+            load = await self._worker.do(partial(self._programs.load, wish))
+        except VerifierRejected as error:
+            self._logs.keep(wish.metadata.get(APP, ""), error.log)
+            raise
+        log.info("loaded %s as %s", load.path, ", ".join(f"{p.id} ({p.name})" for p in load.programs))
+        loaded = [
+            pb.LoadResponseInfo(info=self._info(load, program), kernel_info=kernel_to_wire(program))
+            for program in load.programs
+        ]
+        return pb.LoadResponse(programs=loaded)
+
+    @override
+    async def unload(self, unload_request: pb.UnloadRequest) -> pb.UnloadResponse:
+        """Detach and remove one program."""
+        id_ = ProgramId(unload_request.id)
+        await self._worker.do(partial(self._programs.unload, id_))
+        log.info("unloaded %d", id_)
+        return pb.UnloadResponse()
+
+    @override
+    async def attach(self, attach_request: pb.AttachRequest) -> pb.AttachResponse:
+        """Attach one program at one place."""
+        hook = hook_from_wire(attach_request)
+        link = await self._worker.do(partial(self._links.attach, ProgramId(attach_request.id), hook))
+        log.info("attached %d at %s as link %d", attach_request.id, hook, link)
+        return pb.AttachResponse(link_id=link)
+
+    @override
+    async def detach(self, detach_request: pb.DetachRequest) -> pb.DetachResponse:
+        """Detach one link."""
+        await self._worker.do(partial(self._links.detach, LinkId(detach_request.link_id)))
+        log.info("detached link %d", detach_request.link_id)
+        return pb.DetachResponse()
+
+    @override
+    async def list(self, list_request: pb.ListRequest) -> pb.ListResponse:
+        """List what was loaded here and is in the kernel; links are told, as the Go daemon does not."""
+        matches = filter_from_wire(list_request)
+        found = [
+            pb.ListResult(info=self._info(load, program), kernel_info=kernel_to_wire(program))
+            for load, program in self._ledger.programs()
+            if matches(load, program) and self._is_there(program)
+        ]
+        return pb.ListResponse(results=found)
+
+    @override
+    async def get(self, get_request: pb.GetRequest) -> pb.GetResponse:
+        """Tell of one program that was loaded here."""
+        load, program = self._ledger.find(ProgramId(get_request.id))
+        if not self._is_there(program):
+            raise NotFound(f"program {program.id} ({program.name}) lost its pin: unload it and load it again")
+        return pb.GetResponse(info=self._info(load, program), kernel_info=kernel_to_wire(program))
+
+    @override
+    async def pull_bytecode(self, pull_bytecode_request: pb.PullBytecodeRequest) -> pb.PullBytecodeResponse:
+        """Refuse: there are no images yet."""
+        raise NotYet("images come with the Image Manager; load from a file")
+
+    def _info(self, load: LoadRecord, program: ProgramRecord) -> pb.ProgramInfo:
+        return info_to_wire(
+            load,
+            program,
+            links=self._links.living(program),
+            map_pins=self._bpffs.maps(program.id),
+            used_by=self._ledger.sharers(program),
+        )
+
+    def _is_there(self, program: ProgramRecord) -> bool:
+        return self._bpffs.program(program.id).exists()
+
+
+class StatsService(own.StatsBase):
+    """`conductor.loader.v1.Stats`: what programs cost, and what the verifier said."""
+
+    def __init__(self, *, ledger: Ledger, bpffs: BpfFs, logs: VerifierLogs, boot_id: str, enabled: bool) -> None:
+        self._ledger, self._bpffs, self._logs = ledger, bpffs, logs
+        self._boot_id, self._enabled = boot_id, enabled
+
+    @override
+    async def programs(self, programs_request: own.ProgramsRequest) -> own.ProgramsResponse:
+        """Tell run times and counts of programs loaded here; ids that are not are left out."""
+        wanted = {*programs_request.ids}
+        runs = [self._run(program) for _, program in self._ledger.programs() if not wanted or program.id in wanted]
+        return own.ProgramsResponse(enabled=self._enabled, programs=[run for run in runs if run is not None])
+
+    @override
+    async def info(self, info_request: own.InfoRequest) -> own.InfoResponse:
+        """Tell of the daemon itself."""
+        return own.InfoResponse(
+            version=__version__,
+            bpffs=str(self._bpffs.root),
+            boot_id=self._boot_id,
+            programs=sum(1 for _ in self._ledger.programs()),
+            links=sum(1 for _ in self._ledger.links()),
+        )
+
+    @override
+    async def log(self, log_request: own.LogRequest) -> own.LogResponse:
+        """Tell what the verifier said of the last refused Load of an app."""
+        return own.LogResponse(lines=list(self._logs.of(log_request.app)))
+
+    def _run(self, program: ProgramRecord) -> own.ProgramRun | None:
+        try:
+            with pins.open_program(self._bpffs.program(program.id)) as opened:
+                seen = program_info(opened.fileno())
+        except ConductorError:
+            return None  # it went meanwhile
+        return own.ProgramRun(
+            id=program.id,
+            name=program.name,
+            run_time_ns=seen.run_time_ns,
+            run_count=seen.run_cnt,
+            recursion_misses=seen.recursion_misses,
+        )
+
+
+class HealthService(health.HealthBase):
+    """`grpc.health.v1.Health`: who answers at all serves."""
+
+    def __init__(self, *, services: tuple[str, ...], stopping: asyncio.Event) -> None:
+        self._services, self._stopping = frozenset({"", *services}), stopping
+
+    @override
+    async def check(self, health_check_request: health.HealthCheckRequest) -> health.HealthCheckResponse:
+        """Tell the state of a service. Raises `NotFound`."""
+        if health_check_request.service not in self._services:
+            raise NotFound(f"no service {health_check_request.service[:80]!r} here")
+        return self._now()
+
+    @override
+    async def watch(self, health_check_request: health.HealthCheckRequest) -> AsyncIterator[health.HealthCheckResponse]:
+        """Tell the state now and when the daemon stops."""
+        if health_check_request.service not in self._services:
+            yield health.HealthCheckResponse(status=health.HealthCheckResponseServingStatus(3))
+            return
+        yield self._now()
+        await self._stopping.wait()
+        yield self._now()
+
+    def _now(self) -> health.HealthCheckResponse:
+        return health.HealthCheckResponse(status=health.HealthCheckResponseServingStatus(1 + self._stopping.is_set()))
