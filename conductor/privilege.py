@@ -9,7 +9,7 @@ import ctypes
 import grp
 import os
 import pwd
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,18 +129,18 @@ def private_folder(path: Path, identity: Identity, *, mode: int = 0o750) -> None
         raise StateUnwritable(f"{path} belongs to somebody else; choose another folder or start as root")
 
 
-def shared_folder(path: Path, identity: Identity, *, known: Collection[str]) -> None:
+def shared_folder(path: Path, identity: Identity) -> None:
     """Make a folder in which root and `identity` keep sockets side by side (root's, sticky, group may write).
 
-    One that exists is left as it is if `identity` can write there; its mode is changed only where it holds nothing but
-    `known` names, for then it is ours. Raises `StateUnwritable`.
+    One that exists is left as it is if `identity` can write there, and where the whole system uses it. Raises
+    `StateUnwritable`.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o755, exist_ok=True)
         if _permits(path, identity, 0o3):
             return
-        if os.geteuid() == 0 and path.stat().st_uid == 0 and {entry.name for entry in path.iterdir()} <= set(known):
+        if os.geteuid() == 0 and path.stat().st_uid == 0 and not _is_the_systems(path.resolve()):
             os.chown(path, 0, identity.gid)
             path.chmod(0o1775)
             return
@@ -239,6 +239,16 @@ def _permits(path: Path, identity: Identity, wanted: int) -> bool:
     if found.st_gid in {identity.gid, *identity.groups}:
         return found.st_mode >> 3 & wanted == wanted
     return found.st_mode & wanted == wanted
+
+
+def _is_the_systems(path: Path) -> bool:
+    """Whether others keep things there, so that its mode is none of our business."""
+    top = path.parts[1] if len(path.parts) > 1 else "/"
+    return (
+        len(path.parts) <= 2
+        or path.parent == Path("/var")
+        or top not in {"run", "var", "tmp", "srv", "opt", "home", "root", "mnt"}
+    )
 
 
 def _give(folder: Path, identity: Identity) -> None:

@@ -67,8 +67,7 @@ def folders(config: Config, identity: Identity) -> None:
     """Make what the agent writes to: its own folders, and the one for the sockets that it shares with the loader."""
     for folder in (config.agent.state_dir, config.agent.cache_dir):
         private_folder(folder, identity)
-    known = {config.agent_socket.name, config.loader_socket.name, config.bpffs.name}
-    shared_folder(config.agent_socket.parent, identity, known=known)
+    shared_folder(config.agent_socket.parent, identity)
 
 
 def command_of(words: Iterable[str]) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -36,8 +36,7 @@ def loader(config: Config, *, assist: bool, unload: bool, lock: Path | None) -> 
     if lock:
         hold(lock)
     identity = identity_of(config.identity)
-    known = {config.agent_socket.name, config.loader_socket.name, config.bpffs.name}
-    shared_folder(config.loader_socket.parent, identity, known=known)
+    shared_folder(config.loader_socket.parent, identity)
     for folder in (config.loader.state_dir, config.loader.cache_dir):
         _own(folder)
     journal.configure(config.log)

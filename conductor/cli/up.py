@@ -39,8 +39,7 @@ def up(config: Config) -> None:
         hold(folder / "keeper.lock")
     except AddressInUse as exc:
         raise AddressInUse(f"another `conductor up` keeps this machine already: {exc}") from exc
-    known = {config.agent_socket.name, config.loader_socket.name, config.bpffs.name}
-    shared_folder(config.agent_socket.parent, identity, known=known)
+    shared_folder(config.agent_socket.parent, identity)
     asyncio.run(keep(jobs=_jobs(config), tell=_tell, once_ready=_greeting(config), at_end=_unloading(config)))
 
 
