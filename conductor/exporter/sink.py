@@ -20,6 +20,7 @@ from conductor.exporter.names import check, shape_of
 from conductor.exporter.sheet import Delta, Sheet
 from conductor.exporter.table import Row, Slots, Table
 from conductor.exporter.text import printable
+from conductor.exporter.writes import add_values, bins, fit_row, fitting, numbers, set_values
 from conductor.model.metrics import MetricKind, MetricSpec
 
 __all__ = ["Cut", "ProgramSeries", "SeriesUsage"]
@@ -31,8 +32,6 @@ _HANDLE_MAX: Final = 0x7FFF
 _BATCH: Final = 1_024
 _ALIVE: Final = 10.0
 """Seconds without a write after which a newer declaration of a metric yields to an older one that is written."""
-_VALUE_MAX: Final = 1_024
-"""Characters of one label value; a longer one is refused like a series past the budget."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,19 +85,18 @@ class ProgramSeries:
         with self._lock:
             if self._closed:
                 raise NotFound(f"program {self.program} was unloaded: its series are gone")
-            if len(self._tables) >= _FAMILIES_MAX or self._next_handle > _HANDLE_MAX:
+            handles = self._handles.get(metric.name, [])
+            known = [handle for handle in handles if _is_same(self._tables[handle].spec, metric)]
+            if not known and (len(self._tables) >= _FAMILIES_MAX or self._next_handle > _HANDLE_MAX):
                 raise BudgetExceeded(f"program {self.program} declares more than {_FAMILIES_MAX} metrics: use labels")
             self._catalog.enter(self.program, metric)
-            handles = self._handles.setdefault(metric.name, [])
-            for handle in handles:
-                table = self._tables[handle]
-                if table.spec.labels == metric.labels and shape_of(table.spec) == shape_of(metric):
-                    table.ttl = metric.ttl
-                    # Newest last: on the page it goes before others of that name as soon as it is written.
-                    handles.remove(handle)
-                    handles.append(handle)
-                    return handle
-            return self._new_table(metric, handles)
+            if not known:
+                return self._new_table(metric)
+            self._tables[known[0]].ttl = metric.ttl
+            # Newest last: on the page it goes before others of that name as soon as it is written.
+            handles.remove(known[0])
+            handles.append(known[0])
+            return known[0]
 
     def intern(self, metric: int, rows: Sequence[Sequence[str]]) -> Slots:
         """Answer ids of label rows, made where new; -1 where the budget refuses."""
@@ -111,23 +109,26 @@ class ProgramSeries:
 
     def set(self, ids: Slots, values: Numbers) -> None:
         """Replace the values of counters or gauges."""
-        self._write(ids, _numbers(ids, values), Table.set, histogram=False)
+        self._write(ids, numbers(ids, values), set_values, histogram=False)
 
     def add(self, ids: Slots, values: Numbers) -> None:
         """Add to counters or gauges; a counter takes nothing below 0."""
-        self._write(ids, _numbers(ids, values), _add, histogram=False)
+        self._write(ids, numbers(ids, values), add_values, histogram=False)
 
     def observe(self, ids: Slots, values: Numbers) -> None:
         """Put each value into its histogram."""
-        self._write(ids, _numbers(ids, values), Table.observe, histogram=True)
+        observed = numbers(ids, values)
+        if not np.isfinite(observed).all():
+            raise InvalidSpec("values", "NaN or an infinity cannot be observed: it would spoil the sum for good")
+        self._write(ids, observed, Table.observe, histogram=True)
 
     def merge(self, ids: Slots, buckets: Numbers, sums: Numbers) -> None:
         """Add counts that are binned already."""
-        self._write(ids, _bins(ids, buckets, sums), Table.merge, histogram=True)
+        self._write(ids, bins(ids, buckets, sums), Table.merge, histogram=True)
 
     def set_bins(self, ids: Slots, buckets: Numbers, sums: Numbers) -> None:
         """Replace counts that are binned already."""
-        self._write(ids, _bins(ids, buckets, sums), Table.set_bins, histogram=True)
+        self._write(ids, bins(ids, buckets, sums), Table.set_bins, histogram=True)
 
     def remove(self, ids: Slots) -> None:
         """Take series off the page; within their ttl they resume when they come back."""
@@ -179,7 +180,8 @@ class ProgramSeries:
 
     # --- inside the lock ---
 
-    def _new_table(self, metric: MetricSpec, handles: list[int]) -> int:
+    def _new_table(self, metric: MetricSpec) -> int:
+        handles = self._handles.setdefault(metric.name, [])
         for old in handles[:-1]:
             # Two declarations of a name live side by side (old and new version of a program), not more.
             self._clear(old)
@@ -214,27 +216,27 @@ class ProgramSeries:
 
     def _admit(self, table: Table, keys: list[Row], found: list[int | None]) -> None:
         """Fill the gaps of `found`, as far as the budget goes."""
+        if self._used + found.count(None) * table.lines > self.budget:
+            self._make_room(table)
         for place, key in enumerate(keys):
             if found[place] is not None:
                 continue
-            row = _checked(table.spec, key)
+            row = fit_row(table.spec, key)
             slot = None if row is None else table.index.get(row)
-            if slot is None and row is not None and self._has_room(table):
+            if slot is None and row is not None and self._used + table.lines <= self.budget:
                 slot = table.admit(row)
                 self._used += table.lines
             found[place] = slot
             self._refused += slot is None
 
-    def _has_room(self, table: Table) -> bool:
-        """Whether one more series fits; what is off the page makes room first."""
-        if self._used + table.lines > self.budget:
-            for other in self._tables.values():
-                self._used -= other.reclaim() * other.lines
-            for handle in {h for family in self._contested for h in self._handles[family]}:
-                other = self._tables[handle]
-                if other is not table and not other.wrote and handle not in self._on_page.values():
-                    self._clear(handle)
-        return self._used + table.lines <= self.budget
+    def _make_room(self, table: Table) -> None:
+        """Forget what is off the page: series that left, and declarations that an update has replaced."""
+        for other in self._tables.values():
+            self._used -= other.reclaim() * other.lines
+        for handle in [handle for family in self._contested for handle in self._handles[family]]:
+            other = self._tables[handle]
+            if other is not table and not other.wrote and handle not in self._on_page.values():
+                self._clear(handle)
 
     def _parts(self, ids: Slots) -> Iterator[tuple[Table, Slots, NDArray[np.bool_]]]:
         """Split ids by family: table, slots, and which of the ids they are. Counts what leads nowhere."""
@@ -261,44 +263,9 @@ class ProgramSeries:
                 if (table.spec.kind is MetricKind.HISTOGRAM) is not histogram:
                     wanted = "observe, merge or set_bins" if not histogram else "set or add"
                     raise InvalidSpec("ids", f"{table.spec.name} is a {table.spec.kind}: write it with {wanted}")
-                write(table, slots, _fitting(table, values[which]))
+                write(table, slots, fitting(table, values[which]))
 
 
-def _numbers(ids: Slots, values: Numbers) -> Numbers:
-    numbers = np.ascontiguousarray(values, np.float64)
-    if numbers.shape != (len(ids),):
-        raise InvalidSpec("values", f"{numbers.shape} values for {len(ids)} ids: give one each")
-    return numbers
-
-
-def _bins(ids: Slots, buckets: Numbers, sums: Numbers) -> Numbers:
-    counts, totals = np.asarray(buckets, np.float64), np.asarray(sums, np.float64)
-    if counts.ndim != 2 or len(counts) != len(ids) or totals.shape != (len(ids),):
-        raise InvalidSpec("buckets", f"{counts.shape} counts and {totals.shape} sums for {len(ids)} ids")
-    if not (counts >= 0).all():
-        raise InvalidSpec("buckets", "a count below 0 or NaN")
-    return np.concatenate([counts, totals[:, None]], axis=1)
-
-
-def _fitting(table: Table, values: Numbers) -> Numbers:
-    wanted = len(table.spec.buckets) + 2
-    if values.ndim == 2 and values.shape[1] != wanted:
-        raise InvalidSpec("buckets", f"{table.spec.name} takes {wanted - 1} counts per id (the last is +Inf)")
-    return values
-
-
-def _add(table: Table, slots: Slots, values: Numbers) -> None:
-    if table.spec.kind is MetricKind.COUNTER and not (values >= 0).all():
-        raise InvalidSpec("values", f"{table.spec.name} is a counter: nothing below 0 (and no NaN) can be added")
-    table.add(slots, values)
-
-
-def _checked(spec: MetricSpec, key: Row) -> Row | None:
-    """A row fit for the page; None when a value is too long."""
-    if len(key) != len(spec.labels):
-        raise InvalidSpec("rows", f"{spec.name} has {len(spec.labels)} labels, a row has {len(key)} values")
-    if not all(isinstance(value, str) for value in key):
-        raise InvalidSpec("rows", f"{spec.name}: a label value is no string")
-    if any(len(value) > _VALUE_MAX for value in key):
-        return None
-    return tuple(map(printable, key))
+def _is_same(ours: MetricSpec, theirs: MetricSpec) -> bool:
+    """Whether rows of one fit the other: label order matters here, unlike between programs."""
+    return ours.labels == theirs.labels and shape_of(ours) == shape_of(theirs)
