@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "controller": DECISIONS | {"managers", "controller"},
     "node": DECISIONS | {"managers", "node"},
     "api": DECISIONS | {"proto", "exporter", "managers", "api"},
-    "client": WORDS | {"proto", "api.wire", "api.codec"},
+    "client": WORDS | {"proto", "client", "api.wire", "api.codec", "api.status"},
     "proto": {"proto"},
 }
 EVERYTHING = {"agent", "keeper", "cli", "privilege", "__main__", "__init__"}

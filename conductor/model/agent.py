@@ -64,7 +64,9 @@ class Available:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What applying or deleting one manifest did, or would do. `action`: created, configured, unchanged, deleted."""
+    """What applying or deleting one manifest did, or would do. `action`: created, configured, unchanged,
+    deleted, absent.
+    """
 
     kind: str
     name: Name

@@ -28,6 +28,7 @@ from conductor.api.wire.user import (
     status_to_wire,
     strategy_from_wire,
 )
+from conductor.api.wire.values import labels_from_wire
 
 __all__ = [
     "available_from_wire",
@@ -40,6 +41,7 @@ __all__ = [
     "info_to_wire",
     "kernel_from_wire",
     "kernel_to_wire",
+    "labels_from_wire",
     "log_line_from_wire",
     "log_line_to_wire",
     "spec_from_wire",

@@ -1,0 +1,1 @@
+"""Handlers of `agent.v1.agent`, by what they are about."""

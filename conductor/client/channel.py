@@ -1,0 +1,111 @@
+"""Calls over the agent's socket: deadlines on all, errors of ours only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from grpclib.client import Channel, Stream
+from grpclib.const import Cardinality
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+
+from conductor.api.codec import Codec
+from conductor.api.status import REASON
+from conductor.client.refusals import error_of
+from conductor.errors import AgentUnreachable, Code, DeadlineExceeded, NotAllowed
+
+__all__ = ["AgentChannel"]
+
+R = TypeVar("R")
+
+
+class AgentChannel:
+    """One connection to an agent, made again when it was lost."""
+
+    def __init__(self, *, socket: Path) -> None:
+        self._socket = socket
+        self._channel = Channel(path=str(socket), codec=Codec())
+
+    async def connect(self) -> None:
+        """Connect now, to fail now. Raises `AgentUnreachable`, `NotAllowed`."""
+        with self._translated(None):
+            await self._channel.__connect__()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    async def unary(self, method: str, request: Any, reply: type[R], timeout: float) -> R:
+        """Ask once, answer once. Raises what the agent raised, `DeadlineExceeded`, `AgentUnreachable`."""
+        stream = self._request(method, Cardinality.UNARY_UNARY, type(request), reply, timeout)
+        with self._translated(stream):
+            async with stream:
+                await stream.send_message(request, end=True)
+                return _there(await stream.recv_message())
+
+    async def server_stream(self, method: str, request: Any, reply: type[R], timeout: float | None) -> AsyncIterator[R]:
+        """Ask once, answer until either side ends it."""
+        stream = self._request(method, Cardinality.UNARY_STREAM, type(request), reply, timeout)
+        with self._translated(stream):
+            async with stream:
+                await stream.send_message(request, end=True)
+                async for message in stream:
+                    yield message
+
+    async def client_stream(
+        self, method: str, requests: AsyncIterable[Any], request: type, reply: type[R], timeout: float
+    ) -> R:
+        """Ask in many messages, answer once."""
+        stream = self._request(method, Cardinality.STREAM_UNARY, request, reply, timeout)
+        with self._translated(stream):
+            async with stream:
+                await stream.send_request()
+                async for message in requests:
+                    await stream.send_message(message)
+                await stream.end()
+                return _there(await stream.recv_message())
+
+    def _request(
+        self, method: str, cardinality: Cardinality, request: type, reply: type[R], timeout: float | None
+    ) -> Stream[Any, R]:
+        path = f"/agent.v1.agent/{method}"
+        return self._channel.request(path, cardinality, request, reply, timeout=timeout)
+
+    @contextmanager
+    def _translated(self, stream: Stream[Any, Any] | None) -> Iterator[None]:
+        """Turn what grpclib and the system raise into errors of ours."""
+        try:
+            yield
+        except GRPCError as error:
+            raise error_of(Code(error.status.value), _reason(stream), error.message or error.status.name) from None
+        except TimeoutError:
+            raise DeadlineExceeded(
+                "the agent did not answer in time; what was asked may go on: look with Get"
+            ) from None
+        except PermissionError as error:
+            raise NotAllowed(f"{self._socket}: {error.strerror}; join the agent's group or be root") from error
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise AgentUnreachable(f"no agent answers at {self._socket}: start one with `conductor up`") from error
+        except (StreamTerminatedError, ProtocolError, OSError, AttributeError) as error:
+            # AttributeError: grpclib's channel lost its transport under a call
+            raise AgentUnreachable(
+                f"the connection to {self._socket} was lost: {error}; look before repeating"
+            ) from error
+
+
+def _there(message: R | None) -> R:
+    if message is None:
+        raise ProtocolError("it ended without an answer")
+    return message
+
+
+def _reason(stream: Stream[Any, Any] | None) -> str:
+    """Reason of a refusal; one that came before all was sent is known to the HTTP/2 stream alone."""
+    if stream is None:
+        return ""
+    if stream.trailing_metadata is not None:
+        return str(stream.trailing_metadata.get(REASON, ""))
+    raw = stream._stream  # noqa: SLF001 -- see above
+    return str(dict([*(raw.headers or ()), *(raw.trailers or ())]).get(REASON, ""))

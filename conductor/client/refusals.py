@@ -1,0 +1,60 @@
+"""Statuses as errors: the same class that the agent raised, found again by its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conductor.errors import (
+    AgentUnreachable,
+    AlreadyExists,
+    BudgetExceeded,
+    Code,
+    ConductorError,
+    DeadlineExceeded,
+    InvalidConfig,
+    InvalidSpec,
+    KernelRefused,
+    NotAllowed,
+    NotFound,
+    NotYet,
+    VerifierRejected,
+)
+
+__all__ = ["error_of"]
+
+_BY_CODE: dict[Code, type[ConductorError]] = {
+    Code.INVALID_ARGUMENT: InvalidSpec,
+    Code.DEADLINE_EXCEEDED: DeadlineExceeded,
+    Code.NOT_FOUND: NotFound,
+    Code.ALREADY_EXISTS: AlreadyExists,
+    Code.PERMISSION_DENIED: NotAllowed,
+    Code.RESOURCE_EXHAUSTED: BudgetExceeded,
+    Code.FAILED_PRECONDITION: KernelRefused,
+    Code.UNIMPLEMENTED: NotYet,
+    Code.UNAVAILABLE: AgentUnreachable,
+}
+"""For answers without a reason that we know: another server's, or a newer agent's."""
+
+
+def error_of(code: Code, reason: str, message: str) -> ConductorError:
+    """Build the error that a status stands for; its text is the agent's."""
+    known = {kind.reason: kind for kind in _kinds(ConductorError) if kind.code is code}
+    kind = known.get(reason) or _BY_CODE.get(code, ConductorError)
+    error = kind.__new__(kind, message)
+    error.args = (message,)
+    match error:
+        case InvalidSpec():
+            error.field, _, error.problem = message.partition(": ")
+        case InvalidConfig():
+            error.problems = (("", message),)
+        case VerifierRejected():
+            error.program, error.log = message.partition(": ")[0], ()
+        case _:
+            pass
+    return error
+
+
+def _kinds(kind: type[ConductorError]) -> Iterator[type[ConductorError]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from _kinds(child)
