@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,17 +57,19 @@ def compiled(request: pytest.FixtureRequest) -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def bpffs(tmp_path: Path) -> Iterator[Path]:
-    """A bpffs of this test alone."""
-    place = tmp_path / "bpffs"
-    place.mkdir()
-    done = subprocess.run(["mount", "-t", "bpf", "bpf", str(place)], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"needs to mount a bpffs: {done.stderr.strip()}")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
+def bpffs() -> Iterator[Path]:
+    """A bpffs of this test alone, where users without privilege can reach it (unlike pytest's tmp_path)."""
+    with tempfile.TemporaryDirectory(prefix="bpffs-") as folder:
+        place = Path(folder)
+        place.chmod(0o755)
+        done = subprocess.run(["mount", "-t", "bpf", "bpf", folder], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            pytest.skip(f"needs to mount a bpffs: {done.stderr.strip()}")
+        try:
+            place.chmod(0o755)
+            yield place
+        finally:
+            subprocess.run(["umount", "-l", folder], check=True)
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ class BpfMap:
         return self._element(Command.MAP_LOOKUP_ELEM, key, value)
 
     def update_from(self, key: int, value: int, flags: int) -> None:
-        """Write one entry from two addresses; flags as of bpf(2) (BPF_NOEXIST 1, BPF_EXIST 2)."""
+        """Write one entry from two addresses (key 0 for queues); flags of bpf(2): BPF_NOEXIST 1, BPF_EXIST 2."""
         elem = self._elem
         elem.map_fd, elem.key, elem.value, elem.flags = self._descriptor.fileno(), key, value, flags
         try:
@@ -138,7 +138,7 @@ class BpfMap:
         if len(key) != self._info.key_size:
             raise KernelRefused(f"map {self._info.name} has keys of {self._info.key_size} bytes, got {len(key)}")
         ctypes.memmove(self._key, key, len(key))
-        return ctypes.addressof(self._key)
+        return ctypes.addressof(self._key) if key else 0  # queues refuse an address
 
     def _element(self, command: Command, key: int, value: int) -> bool:
         elem = self._elem

@@ -1,0 +1,134 @@
+"""What a process without any capability may do with pins: the ground the agent stands on (kernel 5.19)."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conductor.bpf import links, pins
+from conductor.bpf.info import program_by_id, program_info
+from conductor.bpf.maps import open_map
+from conductor.bpf.objects import BpfObject
+from conductor.bpf.stats import run_stats
+from conductor.errors import ConductorError
+from conductor.model.grants import Access
+
+Load = Callable[..., BpfObject]
+pytestmark = pytest.mark.kernel
+NOBODY = 65532
+
+
+def dropped(work: Callable[[], Any]) -> Any:
+    """Run `work` in a forked child of uid 65532 without capabilities; answers its JSON or its error's name."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+            assert "CapEff:\t0000000000000000" in Path("/proc/self/status").read_text()
+            try:
+                answer = work()
+            except ConductorError as error:
+                answer = type(error).__name__
+            os.write(writing, json.dumps(answer).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        text = pipe.read()
+    os.waitpid(child, 0)
+    return json.loads(text)
+
+
+def given(path: Path, mode: int) -> Path:
+    os.chown(path, 0, NOBODY)
+    path.chmod(mode)
+    return path
+
+
+@pytest.fixture
+def by_pid(loaded: Load, bpffs: Path) -> Path:
+    """Three entries, pinned 0640 for the child's group."""
+    counters = loaded("counters")
+    pins.pin(counters.map_fd("by_pid"), bpffs / "by_pid")
+    with open_map(bpffs / "by_pid", Access.READ_WRITE) as handle:
+        for number in range(3):
+            handle.update(struct.pack("<I", number), bytes(16))
+    return given(bpffs / "by_pid", 0o640)
+
+
+def test_a_map_is_read_by_file_permission_alone(by_pid: Path) -> None:
+    def work() -> Any:
+        with open_map(by_pid, Access.READ) as handle:
+            return [
+                handle.info.type.value,
+                handle.info.stride,
+                handle.entries().count,
+                handle.lookup(bytes(4)) is not None,
+            ]
+
+    assert dropped(work) == ["hash", 16, 3, True]
+
+
+def test_a_0640_pin_is_not_opened_for_writing(by_pid: Path) -> None:
+    assert dropped(lambda: open_map(by_pid, Access.READ_WRITE).close()) == "NotAllowed"
+
+
+def test_a_0600_pin_is_not_opened_at_all(by_pid: Path) -> None:
+    by_pid.chmod(0o600)
+    assert dropped(lambda: open_map(by_pid, Access.READ).close()) == "NotAllowed"
+
+
+def test_a_0660_pin_is_written(by_pid: Path) -> None:
+    by_pid.chmod(0o660)
+
+    def work() -> Any:
+        with open_map(by_pid, Access.READ_WRITE) as handle:
+            handle.update(struct.pack("<I", 9), bytes(16))
+            return [handle.delete(bytes(4)), handle.entries().count]
+
+    assert dropped(work) == [True, 3]
+
+
+def test_a_ring_is_consumed_through_a_0660_pin(loaded: Load, bpffs: Path, stack: ExitStack) -> None:
+    made = loaded("events", data={"only_pid": struct.pack("<I", os.getpid())})
+    stack.enter_context(links.tracepoint(made.program_fd("on_enter"), "raw_syscalls/sys_enter"))
+    pins.pin(made.map_fd("events"), bpffs / "events")
+    given(bpffs / "events", 0o660)
+    for _ in range(2):
+        os.getppid()
+
+    def work() -> Any:
+        with open_map(bpffs / "events", Access.CONSUME) as handle, handle.ring() as ring:
+            before = ring.positions()
+            ring.commit(before[1])
+            return [before, ring.positions()]
+
+    assert dropped(work) == [[0, 48], [48, 48]]
+    with open_map(bpffs / "events", Access.CONSUME) as handle, handle.ring() as ring:
+        assert ring.positions() == (48, 48)
+
+
+def test_ids_and_statistics_stay_closed(loaded: Load) -> None:
+    number = program_info(loaded("counters").program_fd("on_enter")).id
+    assert dropped(lambda: program_by_id(number).close()) == "KernelRefused"
+    assert dropped(lambda: run_stats().close()) == "KernelRefused"
+
+
+def test_programs_are_not_loaded(compiled: Callable[[str], Path]) -> None:
+    data = compiled("counters").read_bytes()
+
+    def work() -> Any:
+        with BpfObject.open(data, name="counters") as counters:
+            counters.load()
+
+    assert dropped(work) == "KernelRefused"
