@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import socket
 from ctypes import c_uint32, c_uint64
 from dataclasses import dataclass
 from enum import IntFlag
@@ -14,7 +15,7 @@ from conductor.bpf.kinds import AttachType
 from conductor.bpf.link_create import attach_refused, create_link
 from conductor.bpf.refusals import refused
 from conductor.bpf.syscall import Attribute, Command, bpf
-from conductor.errors import NotSupported
+from conductor.errors import NotFound, NotSupported
 from conductor.model.kernel import Direction
 
 __all__ = ["TcxChain", "XdpMode", "cgroup", "netns", "tcx", "tcx_chain", "xdp"]
@@ -45,6 +46,8 @@ def xdp(prog_fd: int, ifindex: int, flags: int = XdpMode.ANY) -> Descriptor:
     except OSError as error:
         if error.errno == errno.EBUSY:
             raise refused(error, doing, helps="another XDP program is attached there; detach it first") from error
+        if error.errno == errno.EINVAL and not _exists(ifindex):  # XDP says EINVAL where TCX says ENODEV
+            raise refused(error, doing, helps=_no_interface(ifindex), as_=NotFound) from error
         if error.errno == errno.EOPNOTSUPP:
             raise refused(error, doing, helps="its driver has no XDP; use the generic mode") from error
         needs = "the program is not of type XDP, or the kernel lacks XDP links (they came with 5.9)"
@@ -149,6 +152,14 @@ def netns(prog_fd: int, netns_fd: int, attach_type: int) -> Descriptor:
     except OSError as error:
         needs = "the program's type does not fit this attach type, or the kernel lacks these links (5.8)"
         raise attach_refused(error, doing, needs=needs) from error
+
+
+def _exists(ifindex: int) -> bool:
+    """Whether the calling thread's network namespace has the interface."""
+    try:
+        return bool(socket.if_indextoname(ifindex))
+    except OSError:
+        return False
 
 
 def _no_interface(ifindex: int) -> str:

@@ -19,7 +19,7 @@ from conductor.model.kernel import Direction
 __all__ = ["TcFilter", "tc"]
 
 _POINT = {Direction.INGRESS: 1, Direction.EGRESS: 2}
-_QDISC = 4
+_QDISC = 1 | 2
 """Ingress and egress at once: the clsact queueing discipline itself."""
 
 

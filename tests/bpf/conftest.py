@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -46,3 +47,17 @@ def loaded(opened: Callable[[str], BpfObject]) -> Loader:
 @pytest.fixture
 def map_of(stack: ExitStack) -> Callable[[BpfObject, str], BpfMap]:
     return lambda made, name: stack.enter_context(BpfMap.from_fd(os.dup(made.map_fd(name))))
+
+
+HOOKS = ("xdp", "tcx", "raw", "btf", "uprobe", "uretprobe", "perf", "cgroup", "tc", "kprobe")
+
+
+@pytest.fixture
+def runs(map_of: Callable[[BpfObject, str], BpfMap]) -> Callable[[BpfObject, str], int]:
+    """How often a program of hooks.bpf.c has run."""
+
+    def read(made: BpfObject, hook: str) -> int:
+        counters = struct.unpack("<16Q", map_of(made, "hooks.bss").lookup(bytes(4)) or b"")
+        return int(counters[HOOKS.index(hook)])
+
+    return read
