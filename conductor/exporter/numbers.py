@@ -133,7 +133,7 @@ def _shifted(texts: Objects, values: NDArray[np.float64]) -> list[bytes]:
     """Move the point of `1234567.5` behind the first digit. A fraction never ends in 0, so nothing is to be cut."""
     text = texts.astype(f"S{_WIDTH}").view(np.uint8).reshape(len(texts), _WIDTH)
     count = np.searchsorted(_POWERS, values.astype(np.uint64), side="right")
-    for digits in np.unique(count).tolist():
+    for digits in sorted(set(count.tolist())):
         rows = count == digits
         part = text[rows]
         part[:, 2 : digits + 1] = part[:, 1:digits]

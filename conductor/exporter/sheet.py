@@ -69,7 +69,9 @@ class Sheet:
         self._shown[delta.slots] = delta.shown
         self._numbers[delta.slots] = delta.numbers
         self._unspelled[delta.slots] = delta.shown
-        self._stale_blocks.update(np.unique(delta.slots // self._rows_per_block).tolist())
+        # (np.unique would do, but its first call imports numpy.ma: 40 ms and megabytes.)
+        blocks = np.bincount(delta.slots // self._rows_per_block)
+        self._stale_blocks.update(np.flatnonzero(blocks).tolist())
 
     def blocks(self) -> list[bytes]:
         """Encode what changed and answer all blocks; unchanged ones are the very objects of before."""

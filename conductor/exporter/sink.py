@@ -241,10 +241,10 @@ class ProgramSeries:
     def _parts(self, ids: Slots) -> Iterator[tuple[Table, Slots, NDArray[np.bool_]]]:
         """Split ids by family: table, slots, and which of the ids they are. Counts what leads nowhere."""
         handles = ids >> 48
-        groups = [] if not len(ids) else np.unique(handles).tolist() if (handles != handles[0]).any() else [handles[0]]
-        for handle in groups:
+        mixed = len(ids) and bool((handles != handles[0]).any())
+        for handle in sorted(set(handles.tolist())) if mixed else handles[:1].tolist():
             mine = handles == handle
-            table = self._tables.get(int(handle))
+            table = self._tables.get(handle)
             if table is None:
                 self._lost += int(np.count_nonzero(mine))
                 continue

@@ -117,7 +117,7 @@ class Table:
         self._columns.state[slots] = _REMOVED
         self._columns.dirty[slots] = True
         self.wrote = True
-        return 0 if self.ttl is not None else self._forget(np.unique(slots))
+        return 0 if self.ttl is not None else self._forget(np.array(sorted(set(slots.tolist())), np.int64))
 
     def reclaim(self) -> int:
         """Forget what is off the page because it was given back or has expired; answer how many slots came free."""

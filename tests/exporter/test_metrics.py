@@ -1,0 +1,163 @@
+"""The agent's own metrics: what is known is there, what is unknown is absent, what is gone leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from conductor.exporter.metrics import Build, SelfMetrics
+from conductor.model.ids import Name, ProgramId
+from conductor.model.kernel import BuiltinObject, KernelFunctionStatus, KernelProgramSpec, KernelType
+from conductor.model.program import BuiltinSource, Source, UserProgramSpec
+from conductor.model.status import Condition, Cost, KernelStatus, ProgramStatus, State
+
+
+@dataclass
+class Counts:
+    finished: dict[tuple[str, str], int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    buckets: dict[str, list[int]] = field(default_factory=dict)
+    in_flight: int = 0
+    connections: int = 0
+    connections_refused: int = 0
+
+
+def program(name: str, state: State = State.RUNNING, **fields: Any) -> ProgramStatus:
+    spec = UserProgramSpec(name=Name(name), source=BuiltinSource(name="b"))
+    return ProgramStatus(spec=spec, source=Source.GRPC, condition=Condition(state=state), **fields)
+
+
+@pytest.fixture
+def own(bench: Any) -> SelfMetrics:
+    build = Build(version="0.1.0", python="3.11", node="n1")
+    return SelfMetrics(store=bench.store, page=bench.page, build=build, call_bounds=(0.1, 1.0))
+
+
+@pytest.fixture
+def shown(bench: Any) -> Any:
+    def read(name: str) -> dict[tuple[str, ...], float]:
+        families = text_string_to_metric_families(bench.text())
+        samples = [sample for family in families for sample in family.samples if sample.name == f"conductor_{name}"]
+        return {tuple(sample.labels.values()): sample.value for sample in samples}
+
+    return read
+
+
+def test_states_of_programs(own: SelfMetrics, shown: Any) -> None:
+    own.update(programs=[program("p", restarts=3), program("q", State.FAILED)], costs=[])
+    assert shown("program_up") == {("p",): 1.0, ("q",): 0.0}
+    assert {row for row, value in shown("program_state").items() if value} == {("p", "Running"), ("q", "Failed")}
+    assert len(shown("program_state")) == 2 * len(State)
+    assert shown("program_restarts_total") == {("p",): 3.0, ("q",): 0.0}
+
+
+def test_a_program_that_is_gone_leaves(own: SelfMetrics, shown: Any) -> None:
+    own.update(programs=[program("p"), program("q")], costs=[Cost(name=Name("p")), Cost(name=Name("q"))])
+    shown("program_up")
+    own.update(programs=[program("q")], costs=[Cost(name=Name("q"))])
+    assert shown("program_up") == {("q",): 1.0}
+    assert shown("program_guest_cpu_seconds_total") == {("q",): 0.0}
+
+
+def test_costs(own: SelfMetrics, shown: Any) -> None:
+    cost = Cost(
+        name=Name("p"), cpu_seconds=1.5, memory_bytes=4096, series=7, series_refused=2, kernel_run_seconds=0.25,
+        kernel_runs=9, events_delivered=5, events_dropped={"full": 3}, log_lines_dropped=1, ticks=2, tick_seconds=0.5,
+        last_tick=1763870000.0, last_tick_ok=False,
+    )  # fmt: skip
+    own.update(programs=[], costs=[cost])
+    wanted = {
+        "guest_cpu_seconds_total": 1.5, "memory_bytes": 4096.0, "series": 7.0, "series_refused_total": 2.0,
+        "kernel_run_seconds_total": 0.25, "kernel_runs_total": 9.0, "events_delivered_total": 5.0,
+        "log_lines_dropped_total": 1.0, "collect_duration_seconds": 0.25, "collect_success": 0.0,
+        "last_collect_timestamp_seconds": 1763870000.0,
+    }  # fmt: skip
+    assert {name: shown(f"program_{name}") for name in wanted} == {name: {("p",): v} for name, v in wanted.items()}
+    assert shown("program_events_dropped_total") == {("p", "full"): 3.0}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["kernel_run_seconds_total", "kernel_runs_total", "memory_bytes", "last_collect_timestamp_seconds",
+     "collect_success", "collect_duration_seconds", "events_dropped_total"],
+)  # fmt: skip
+def test_what_is_unknown_is_absent(own: SelfMetrics, shown: Any, name: str) -> None:
+    own.update(programs=[program("p")], costs=[Cost(name=Name("p"))])
+    assert shown("program_series") == {("p",): 0.0}
+    assert shown(f"program_{name}") == {}
+
+
+def test_what_becomes_unknown_leaves(own: SelfMetrics, shown: Any) -> None:
+    known = Cost(name=Name("p"), kernel_runs=9)
+    own.update(programs=[], costs=[known])
+    assert shown("program_kernel_runs_total") == {("p",): 9.0}
+    own.update(programs=[], costs=[replace(known, kernel_runs=None)])
+    assert shown("program_kernel_runs_total") == {}
+
+
+def test_collect_duration_is_that_of_the_latest_ticks(own: SelfMetrics, shown: Any) -> None:
+    for ticks, seconds in ((10, 1.0), (12, 5.0), (12, 5.0)):
+        own.update(programs=[], costs=[Cost(name=Name("p"), ticks=ticks, tick_seconds=seconds)])
+    assert shown("program_collect_duration_seconds") == {("p",): 2.0}
+    own.update(programs=[], costs=[Cost(name=Name("p"), ticks=1, tick_seconds=0.5)])
+    assert shown("program_collect_duration_seconds") == {("p",): 0.5}
+
+
+def test_lost_writes_come_from_the_store(own: SelfMetrics, shown: Any, bench: Any, spec: Any, put: Any) -> None:
+    put(bench.store.sink("p", 1), spec(labels=("a",)), {("x",): 1.0, ("y",): 1.0})
+    own.update(programs=[], costs=[Cost(name=Name("p"))])
+    assert shown("program_series_lost_writes_total") == {("p",): 1.0}
+
+
+def test_kernel_programs(own: SelfMetrics, shown: Any) -> None:
+    functions = tuple(
+        KernelFunctionStatus(name=name, type=KernelType.TRACEPOINT, id=ProgramId(1), run_seconds=seconds, runs=runs)
+        for name, seconds, runs in (("f", 0.5, 3), ("g", None, None))
+    )
+    spec = KernelProgramSpec(name=Name("k"), bytecode=BuiltinObject(name="k"), programs=())
+    condition = Condition(state=State.RUNNING)
+    own.update(
+        programs=[],
+        costs=[],
+        kernel=[KernelStatus(spec=spec, source=Source.FILE, condition=condition, functions=functions)],
+    )
+    assert shown("kernel_program_up") == {("k",): 1.0}
+    assert shown("kernel_program_run_seconds_total") == {("f", "k"): 0.5}
+    assert shown("kernel_program_runs_total") == {("f", "k"): 3.0}
+
+
+def test_the_agent_itself(own: SelfMetrics, shown: Any) -> None:
+    calls = Counts(
+        finished={("Load", "OK"): 2}, seconds={"Load": 0.75}, buckets={"Load": [1, 1, 0]}, connections_refused=4
+    )
+    own.update(
+        programs=[],
+        costs=[],
+        ready=(False, ("a", "b")),
+        queues={"events": 5},
+        queue_waits={"events": 1},
+        calls=calls,
+        requests={("/metrics", "200"): 6},
+        loop_lag=0.125,
+    )
+    assert shown("build_info") == {("n1", "3.11", "0.1.0"): 1.0}
+    assert (shown("ready"), shown("ready_reasons")) == ({(): 0.0}, {(): 2.0})
+    assert (shown("queue_depth"), shown("queue_waits_total")) == ({("events",): 5.0}, {("events",): 1.0})
+    assert shown("grpc_calls_total") == {("OK", "Load"): 2.0}
+    assert shown("grpc_call_duration_seconds_bucket") == {
+        ("0.1", "Load"): 1.0,
+        ("1.0", "Load"): 2.0,
+        ("+Inf", "Load"): 2.0,
+    }
+    assert shown("grpc_connections_refused_total") == {(): 4.0}
+    assert shown("http_requests_total") == {("200", "/metrics"): 6.0}
+    assert shown("loop_lag_seconds") == {(): 0.125}
+    assert shown("process_resident_memory_bytes")[()] > 1e6
+    assert shown("process_cpu_seconds_total")[()] > 0
+    assert shown("process_open_fds")[()] >= 3
+    own.update(programs=[], costs=[])
+    assert shown("ready") == shown("loop_lag_seconds") == {}
+    assert shown("page_renders_total")[()] > 5
