@@ -1,158 +1,15 @@
-"""The real daemon as a child process, on a bpffs of its own, and clients of it."""
+"""A daemon in each test's own folder and bpffs."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import signal
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
-from grpclib.client import Channel
 
-from conductor.proto.bpfman import v1 as pb
-from conductor.proto.conductor.loader import v1 as own
-
-T = TypeVar("T")
-GROUP = 65532
-PROGRAM = """
-import asyncio, json, logging, os, sys
-from pathlib import Path
-from conductor.loader.daemon import serve
-logging.basicConfig(level="INFO")
-given = json.loads(sys.argv[1])
-paths = {key: Path(given.pop(key)) for key in ("socket", "bpffs", "state_dir", "cache_dir")}
-asyncio.run(serve(**paths, **given, ready=lambda: os.write(int(sys.argv[2]), b"!")))
-"""
-
-
-@dataclass
-class Daemon:
-    """One daemon's place, and the process in it while there is one."""
-
-    folder: Path
-    bpffs: Path
-    options: dict[str, object] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def socket(self) -> Path:
-        return self.folder / "loader.sock"
-
-    @property
-    def state(self) -> Path:
-        return self.folder / "state"
-
-    @property
-    def log(self) -> str:
-        return (self.folder / "log").read_text()
-
-    def command(self, ready: int, **options: object) -> list[str]:
-        import json
-
-        given = {
-            "socket": str(self.socket),
-            "bpffs": str(self.bpffs),
-            "state_dir": str(self.state),
-            "cache_dir": str(self.folder / "cache"),
-            "group": GROUP,
-            **self.options,
-            **options,
-        }
-        return [sys.executable, "-c", PROGRAM, json.dumps(given), str(ready)]
-
-    def start(self, **options: object) -> None:
-        hear, tell = os.pipe()
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(self.command(tell, **options), stderr=log, stdout=log, pass_fds=[tell])
-        os.close(tell)
-        with os.fdopen(hear, "rb") as pipe:
-            assert pipe.read(1) == b"!", self.log
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        assert self.process is not None
-        self.process.send_signal(number)
-        code = self.process.wait(20)
-        self.process = None
-        return code
-
-    def restart(self, number: int = signal.SIGKILL) -> None:
-        self.end(number)
-        self.start()
-
-    def pins(self) -> set[str]:
-        """Files and directories below ours; an empty daemon has none."""
-        kinds = ("programs", "links", "maps", "shared")
-        return {str(p.relative_to(self.bpffs)) for kind in kinds for p in (self.bpffs / kind).rglob("*")}
-
-    def ask(self, work: Callable[[Client], Awaitable[T]]) -> T:
-        """Run a conversation with the daemon."""
-
-        async def talk() -> T:
-            async with asyncio.timeout(30), connected(self.socket) as client:
-                return await work(client)
-
-        return asyncio.run(talk())
-
-
-@dataclass(frozen=True)
-class Client:
-    """Both services over one channel, and the short forms that tests use."""
-
-    channel: Channel
-
-    @property
-    def bpfman(self) -> pb.BpfmanStub:
-        return pb.BpfmanStub(self.channel)
-
-    @property
-    def stats(self) -> own.StatsStub:
-        return own.StatsStub(self.channel)
-
-    async def load(self, path: Path | str, *programs: tuple[str, int], **fields: object) -> list[pb.LoadResponseInfo]:
-        request = pb.LoadRequest(
-            bytecode=pb.BytecodeLocation(file=str(path)),
-            info=[pb.LoadInfo(name=name, program_type=pb.BpfmanProgramType(type_)) for name, type_ in programs],
-            **fields,  # type: ignore[arg-type]
-        )
-        return (await self.bpfman.load(request)).programs
-
-    async def attach(self, id_: int, **info: object) -> int:
-        request = pb.AttachRequest(id=id_, attach=pb.AttachInfo(**info))  # type: ignore[arg-type]
-        return (await self.bpfman.attach(request)).link_id
-
-    async def tracepoint(self, id_: int, name: str = "raw_syscalls/sys_enter") -> int:
-        return await self.attach(id_, tracepoint_attach_info=pb.TracepointAttachInfo(tracepoint=name))
-
-    async def get(self, id_: int) -> pb.GetResponse:
-        return await self.bpfman.get(pb.GetRequest(id=id_))
-
-    async def list(self, **fields: object) -> list[pb.ListResult]:
-        return (await self.bpfman.list(pb.ListRequest(**fields))).results  # type: ignore[arg-type]
-
-    async def unload(self, *ids: int) -> None:
-        for id_ in ids:
-            await self.bpfman.unload(pb.UnloadRequest(id=id_))
-
-    async def runs(self, id_: int) -> int:
-        """How often a program ran."""
-        (run,) = (await self.stats.programs(own.ProgramsRequest(ids=[id_]))).programs
-        return run.run_count
-
-
-@asynccontextmanager
-async def connected(socket: Path) -> AsyncIterator[Client]:
-    channel = Channel(path=str(socket))
-    try:
-        yield Client(channel)
-    finally:
-        channel.close()
+from tests.loader.running import Client, Daemon
 
 
 @pytest.fixture
@@ -171,3 +28,31 @@ def daemon(stopped: Daemon) -> Daemon:
     """A daemon that serves."""
     stopped.start()
     return stopped
+
+
+@pytest.fixture(scope="module")
+def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon that serves all tests of a module; each leaves it empty."""
+    folder = tmp_path_factory.mktemp("common")
+    bpffs = folder / "bpffs"
+    bpffs.mkdir()
+    subprocess.run(["mount", "-t", "bpf", "bpf", str(bpffs)], check=True)
+    daemon = Daemon(folder=folder, bpffs=bpffs)
+    try:
+        daemon.start()
+        yield daemon
+        daemon.end(signal.SIGKILL)
+    finally:
+        subprocess.run(["umount", "-l", str(bpffs)], check=True)
+
+
+@pytest.fixture
+def empty(common: Daemon) -> Iterator[Daemon]:
+    """The module's daemon; what a test left is unloaded after it."""
+    yield common
+
+    async def unload(client: Client) -> None:
+        await client.unload(*[result.kernel_info.id for result in await client.list()])
+
+    common.ask(unload)
+    assert (common.pins(), common.records) == (set(), [])
