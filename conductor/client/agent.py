@@ -21,9 +21,10 @@ from conductor.api.wire import (
     watch_event_from_wire,
 )
 from conductor.client.channel import AgentChannel
-from conductor.client.requests import Wish, load_request
+from conductor.client.requests import Wish, image_request, load_request
 from conductor.client.upload import chunks_of
 from conductor.model.agent import AgentInfo, Available, Change, KernelInfo, LogLine, Usage, WatchEvent
+from conductor.model.kernel import PullPolicy
 from conductor.model.program import ProgramType
 from conductor.model.status import ProgramStatus
 from conductor.proto.agent import v1 as pb
@@ -170,6 +171,18 @@ class Agent:
         """List what could be loaded."""
         reply = await self._ask("ListAvailable", pb.ListAvailableRequest(), pb.ListAvailableResponse, timeout)
         return tuple(available_from_wire(program) for program in reply.programs)
+
+    async def pull(
+        self,
+        image: str,
+        *,
+        pull_policy: PullPolicy = PullPolicy.IF_NOT_PRESENT,
+        credentials: tuple[str, str] | None = None,
+        timeout: float = UPLOAD_SECONDS,
+    ) -> None:
+        """Fetch an image before it is needed. Raises `NotYet` where the agent pulls none."""
+        request = pb.PullBytecodeRequest(image=image_request(image, pull_policy, credentials))
+        await self._ask("PullBytecode", request, pb.PullBytecodeResponse, timeout)
 
     async def upload(self, source: Path | bytes | AsyncIterable[bytes], *, timeout: float = UPLOAD_SECONDS) -> str:
         """Send a file that the agent may not be able to read; answer the digest to load it by."""

@@ -15,7 +15,7 @@ from conductor.model.manifest_user import parse_config
 from conductor.model.program import BuiltinSource, UserProgramSpec, WasmSource
 from conductor.proto.agent import v1 as pb
 
-__all__ = ["Wish", "load_request"]
+__all__ = ["Wish", "image_request", "load_request"]
 
 
 class Wish(TypedDict, total=False):
@@ -45,9 +45,18 @@ def load_request(name: str, wish: Wish) -> pb.LoadRequest:
         metadata=dict(wish.get("metadata", {})),
     )
     request = spec_to_wire(spec)
-    if "credentials" in wish:
-        request.bytecode.image.username, request.bytecode.image.password = wish["credentials"]
+    if "credentials" in wish and isinstance(spec.source, WasmSource) and isinstance(spec.source.location, ImageObject):
+        location = spec.source.location
+        image = image_request(location.url, location.pull_policy, wish["credentials"])
+        request.bytecode = pb.BytecodeLocation(image=image)
     return request
+
+
+def image_request(url: str, policy: PullPolicy, credentials: tuple[str, str] | None) -> pb.BytecodeImage:
+    """Print an image's address, with credentials if it needs them."""
+    user, password = credentials or (None, None)
+    number = list(PullPolicy).index(policy)
+    return pb.BytecodeImage(url=url, image_pull_policy=number, username=user, password=password)
 
 
 def _source(name: str, wish: Wish) -> BuiltinSource | WasmSource:

@@ -1,0 +1,85 @@
+"""An agent's gRPC door over the in-memory Program Manager, on a socket of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from conductor.api.grpc import serving
+from conductor.api.peer import Gate
+from conductor.api.server import GrpcServer
+from conductor.client import Agent
+from conductor.managers.bus import Bus
+from conductor.managers.files import StateDir
+from conductor.managers.logs import LogBook
+from conductor.model.agent import AgentInfo, Available
+from conductor.model.grants import MapNeed, MapType
+from conductor.model.metrics import MetricKind, MetricSpec
+from conductor.model.program import ProgramType
+from tests.fakes.programs import FakePrograms
+
+AVAILABLE = Available(
+    name="service_map",
+    type=ProgramType.BUILTIN,
+    description="Who talks to whom, by TCP.",
+    needs=(MapNeed(name="flows", type=MapType.HASH),),
+    metrics=(MetricSpec(name="service_map_sent_bytes_total", kind=MetricKind.COUNTER, help="Bytes sent."),),
+    config_schema={"type": "object", "properties": {"interval": {"type": "number"}}},
+)
+INFO = AgentInfo(version="0.1.0", node="n1", road="embedded", road_connected=True, ready=True, started=5.5, pid=42)
+
+
+class Registry:
+    def available(self) -> tuple[Available, ...]:
+        return (AVAILABLE,)
+
+
+@dataclass(frozen=True)
+class House:
+    """A served agent and everything behind its door."""
+
+    socket: Path
+    server: GrpcServer
+    programs: FakePrograms
+    logs: LogBook
+    state: StateDir
+
+
+@asynccontextmanager
+async def house(
+    gate: Gate | None = None, *, socket: Path | None = None, stop_seconds: float = 2
+) -> AsyncIterator[House]:
+    """Serve an agent until the scope ends."""
+    with TemporaryDirectory(prefix="api-") as root, StateDir.opened(Path(root) / "state") as state:
+        bus, logs, path = Bus(), LogBook(), socket or Path(root) / "agent.sock"
+        async with (
+            FakePrograms.running(bus=bus) as programs,
+            serving(
+                socket=path,
+                programs=programs,
+                registry=Registry(),
+                logs=logs,
+                objects=state.objects,
+                bus=bus,
+                info=lambda: INFO,
+                gate=gate or Gate(owner=os.getuid()),
+                stop_seconds=stop_seconds,
+            ) as server,
+        ):
+            yield House(path, server, programs, logs, state)
+
+
+def tell(story: Callable[[House, Agent], Awaitable[None]], **kwargs: Any) -> None:
+    """Tell one story of an agent and a client."""
+
+    async def whole() -> None:
+        async with asyncio.timeout(30), house(**kwargs) as here, Agent.connect(here.socket, timeout=10) as agent:
+            await story(here, agent)
+
+    asyncio.run(whole())

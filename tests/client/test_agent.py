@@ -1,0 +1,251 @@
+"""Scripts talk to an agent: every method, over a real socket, before the in-memory manager."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from conductor.client import Agent
+from conductor.errors import (
+    AgentUnreachable,
+    AlreadyExists,
+    DeadlineExceeded,
+    InvalidSpec,
+    NameTaken,
+    NotFound,
+    NotYet,
+    SourceHolds,
+)
+from conductor.model.agent import WatchType
+from conductor.model.grants import Access, MapGrant
+from conductor.model.ids import Name
+from conductor.model.program import BuiltinSource, ProgramType, Source, UserProgramSpec
+from conductor.model.status import State
+from tests.api.conftest import AVAILABLE, INFO, House, tell
+
+MANIFEST = """
+apiVersion: ebpfconductor.io/v1alpha1
+kind: UserProgram
+metadata: {name: counter}
+spec:
+  source: {builtin: service_map}
+  config: {interval: 5}
+"""
+
+
+def test_load_answers_the_running_program() -> None:
+    async def story(_: House, agent: Agent) -> None:
+        info = await agent.load("service_map", config={"interval": 5}, metadata={"team": "net"})
+        assert (info.name, info.state, info.spec.config) == ("service_map", State.RUNNING, {"interval": 5})
+        assert (info.source, info.spec.metadata) == (Source.GRPC, {"team": "net"})
+
+    tell(story)
+
+
+def test_grants_reach_the_manager_and_come_back_with_program_ids() -> None:
+    async def story(_: House, agent: Agent) -> None:
+        grant = MapGrant(name="flows", kernel_program=Name("k1"), map="conns", access=Access.READ_WRITE)
+        info = await agent.load("service_map", maps=[grant])
+        assert info.spec.maps == (grant,)
+        assert [m.program_id for m in info.maps] == [100]
+
+    tell(story)
+
+
+def test_a_failed_program_is_an_answer_with_its_reason() -> None:
+    async def story(_: House, agent: Agent) -> None:
+        info = await agent.load("b1", builtin="broken")
+        assert (info.state, info.condition.reason) == (State.FAILED, "Broken")
+
+    tell(story)
+
+
+def test_load_gives_up_at_the_deadline_and_the_work_goes_on() -> None:
+    async def story(_: House, agent: Agent) -> None:
+        with pytest.raises(DeadlineExceeded, match="work goes on"):
+            await agent.load("slow", config={"delay": 0.6}, timeout=0.3)
+        assert (await agent.get("slow")).state is State.INITIALIZED
+        await asyncio.sleep(0.6)
+        assert (await agent.get("slow")).state is State.RUNNING
+
+    tell(story)
+
+
+def test_refusals_are_the_errors_that_were_raised() -> None:
+    async def story(here: House, agent: Agent) -> None:
+        here.programs.hold(UserProgramSpec(name=Name("theirs"), source=BuiltinSource(name="slow")), Source.CLUSTER)
+        await agent.load("service_map")
+        with pytest.raises(AlreadyExists, match="use Update"):
+            await agent.load("service_map", config={"interval": 9})
+        with pytest.raises(NameTaken, match="cluster"):
+            await agent.load("theirs", builtin="slow")
+        with pytest.raises(SourceHolds):
+            await agent.unload("theirs")
+        with pytest.raises(NotFound, match="conductor list"):
+            await agent.get("nobody")
+        with pytest.raises(InvalidSpec) as refused:
+            await agent.load("m", builtin="service_map", config={"interval": 0})
+        assert (refused.value.field, refused.value.problem) == ("config.interval", "0 is no positive number")
+
+    tell(story)
+
+
+def test_fifty_loads_at_once_are_one_program() -> None:
+    async def story(here: House, agent: Agent) -> None:
+        async with asyncio.TaskGroup() as group:
+            loads = [group.create_task(agent.load("slow", config={"delay": 0.1})) for _ in range(50)]
+        assert {load.result().state for load in loads} == {State.RUNNING}
+        assert len(here.programs.observed()) == 1
+
+    tell(story)
+
+
+def test_list_selects_by_type_and_metadata() -> None:
+    async def story(_: House, agent: Agent) -> None:
+        await agent.load("service_map", metadata={"team": "net", "tier": "1"})
+        await agent.load("host_pressure", metadata={"team": "os"})
+        assert [p.name for p in await agent.list()] == ["host_pressure", "service_map"]
+        assert [p.name for p in await agent.list(ProgramType.BUILTIN, metadata={"team": "net"})] == ["service_map"]
+        assert await agent.list(ProgramType.WASM) == ()
+        assert await agent.list(metadata={"team": "net", "tier": "2"}) == ()
+
+    tell(story)
+
+
+def test_a_program_is_updated_stopped_started_restarted_unloaded() -> None:
+    async def story(here: House, agent: Agent) -> None:
+        await agent.load("service_map")
+        updated = await agent.update("service_map", config={"interval": 1}, limits={"memory": "32Mi"}, overlap=False)
+        assert (updated.generation, updated.spec.limits.memory) == (2, 32 << 20)
+        assert here.programs.updates == [(False, True)]
+        assert (await agent.stop("service_map")).state is State.STOPPED
+        assert (await agent.start("service_map")).state is State.RUNNING
+        assert (await agent.restart("service_map")).restarts == 1
+        await agent.unload("service_map")
+        assert await agent.list() == ()
+
+    tell(story)
+
+
+def test_watch_tells_the_present_then_changes() -> None:
+    async def story(_: House, agent: Agent) -> None:
+        await agent.load("service_map")
+        events = agent.watch()
+        assert (await anext(events)).type is WatchType.ADDED
+        assert (await anext(events)).type is WatchType.SYNCED
+        await agent.load("host_pressure")
+        await agent.unload("service_map")
+        told = [await anext(events) for _ in range(3)]
+        await events.aclose()  # type: ignore[attr-defined]
+        assert [(e.type.value, e.status and e.status.name) for e in told] == [
+            ("ADDED", "host_pressure"),
+            ("MODIFIED", "host_pressure"),
+            ("DELETED", "service_map"),
+        ]
+
+    tell(story)
+
+
+def test_watch_of_one_name_hears_of_no_other() -> None:
+    async def story(_: House, agent: Agent) -> None:
+        events = agent.watch("service_map")
+        assert (await anext(events)).type is WatchType.SYNCED
+        await agent.load("host_pressure")
+        await agent.load("service_map")
+        event = await anext(events)
+        await events.aclose()  # type: ignore[attr-defined]
+        assert event.status is not None
+        assert event.status.name == "service_map"
+
+    tell(story)
+
+
+def test_logs_are_told_and_followed() -> None:
+    async def story(here: House, agent: Agent) -> None:
+        await agent.load("service_map")
+        write = here.logs.sink(Name("service_map"), 100)
+        for n in range(3):
+            write("info", f"line {n}")
+        assert [line.message async for line in agent.logs("service_map", tail=2)] == ["line 1", "line 2"]
+        lines = agent.logs("service_map", follow=True, tail=1)
+        assert (await anext(lines)).message == "line 2"
+        write("warning", "more")
+        line = await anext(lines)
+        await lines.aclose()  # type: ignore[attr-defined]
+        assert (line.level, line.message, line.program) == ("warning", "more", "service_map")
+        with pytest.raises(NotFound):
+            await anext(agent.logs("nobody"))
+
+    tell(story)
+
+
+def test_the_agent_tells_of_itself() -> None:
+    async def story(_: House, agent: Agent) -> None:
+        await agent.load("service_map")
+        assert await agent.info() == INFO
+        (available,) = await agent.list_available()
+        assert available == AVAILABLE
+        usage = await agent.usage()
+        assert (usage.costs[0].cpu_seconds, usage.costs[0].kernel_runs) == (0.5, None)
+        assert usage.states == {"service_map": State.RUNNING}
+        with pytest.raises(NotFound):
+            await agent.usage("nobody")
+
+    tell(story)
+
+
+def test_manifests_are_tried_applied_and_deleted() -> None:
+    async def story(_: House, agent: Agent) -> None:
+        (tried,) = await agent.apply(MANIFEST, dry_run=True)
+        assert (tried.action, await agent.list()) == ("created", ())
+        (created,) = await agent.apply(MANIFEST)
+        assert (created.kind, created.name, created.action) == ("UserProgram", "counter", "created")
+        (changed,) = await agent.apply(MANIFEST.replace("5", "7"), dry_run=True)
+        assert changed.action == "configured"
+        assert "-    interval: 5\n+    interval: 7\n" in changed.diff
+        (deleted,) = await agent.delete(MANIFEST)
+        assert (deleted.action, await agent.list()) == ("deleted", ())
+
+    tell(story)
+
+
+def test_kernel_programs_are_told() -> None:
+    async def story(_: House, agent: Agent) -> None:
+        await agent.apply(
+            "apiVersion: ebpfconductor.io/v1alpha1\nkind: KernelProgram\nmetadata: {name: syscalls}\nspec:\n"
+            "  bytecode: {path: /abs/x.bpf.o}\n"
+            "  programs: [{name: on_enter, type: TracePoint, tracepoint: {links: [{name: raw_syscalls/sys_enter}]}}]\n"
+        )
+        (told,) = await agent.list_kernel()
+        assert told == await agent.get_kernel("syscalls")
+        assert (told.bytecode, told.functions[0].links[0].attach) == ("/abs/x.bpf.o", "raw_syscalls/sys_enter")
+        assert (told.functions[0].map_ids, told.functions[0].run_seconds) == ((3, 4), 0.25)
+        assert (await agent.kernel_log("syscalls"))[-1] == "processed 2 insns"
+        with pytest.raises(NotFound):
+            await agent.kernel_log("nobody")
+
+    tell(story)
+
+
+def test_images_are_refused_with_a_sentence() -> None:
+    async def story(_: House, agent: Agent) -> None:
+        with pytest.raises(NotYet):
+            await agent.load("w", wasm="registry.example/x:1", credentials=("me", "hunter2"))
+        with pytest.raises(NotYet, match="give a file"):
+            await agent.pull("registry.example/x:1")
+
+    tell(story)
+
+
+def test_an_agent_that_went_is_unreachable_and_named() -> None:
+    async def story(here: House, agent: Agent) -> None:
+        await agent.info()
+        here.socket.rename(here.socket.with_suffix(".away"))
+        for connection in tuple(here.server._connections):
+            connection.end()
+        await asyncio.sleep(0.05)
+        with pytest.raises(AgentUnreachable, match=f"{here.socket}.*conductor up"):
+            await agent.info()
+
+    tell(story)
