@@ -1,0 +1,107 @@
+"""`-o table|wide|json|yaml|name`: one document on standard output, nothing else."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import click
+
+__all__ = ["Column", "Format", "Table", "columns", "note", "output_option", "plain", "show", "state_style", "write"]
+
+Format = Literal["table", "wide", "json", "yaml", "name"]
+Document = Mapping[str, Any]
+_COLOURS = {
+    "Running": "green",
+    "Waiting": "yellow",
+    "Pulling": "yellow",
+    "Updating": "yellow",
+    "Failed": "red",
+    "Quarantined": "red",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table: its head, how a document fills it, whether only `wide` shows it."""
+
+    head: str
+    cell: Callable[[Document], str]
+    wide: bool = False
+    style: Callable[[str], str] = str
+    """Applied to the finished cell, so that what a program says cannot colour, or move, a terminal."""
+
+
+Table = Sequence[Column]
+
+
+def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `-o`."""
+    choice = click.Choice(["table", "wide", "json", "yaml", "name"])
+    return click.option(
+        "-o", "--output", "form", type=choice, default="table", show_default=True, help="Form of output."
+    )(command)
+
+
+def show(items: Sequence[Document], table: Table, form: Format, *, empty: str = "") -> None:
+    """Print a list; an empty table is a note on standard error, an empty list in JSON is still a document."""
+    if form in {"json", "yaml"}:
+        write({"items": list(items)}, form)
+    elif form == "name":
+        _print("".join(f"{item['name']}\n" for item in items))
+    elif items:
+        _print(columns(items, table, wide=form == "wide"))
+    else:
+        note(empty)
+
+
+def write(document: Document | Sequence[Document], form: Format) -> None:
+    """Print one document as JSON or YAML."""
+    if form == "yaml":
+        import yaml  # noqa: PLC0415 - only for those who ask for it
+
+        _print(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+    else:
+        _print(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def columns(items: Iterable[Document], table: Table, *, wide: bool = False, head: bool = True) -> str:
+    """Lay out rows in columns, two spaces between, no trailing blanks."""
+    shown = [column for column in table if wide or not column.wide]
+    rows = [[plain(column.cell(item)) for column in shown] for item in items]
+    heads = [column.head for column in shown]
+    widths = [max([len(title) * head, *(len(row[i]) for row in rows)]) for i, title in enumerate(heads)]
+    styles = [column.style for column in shown]
+    lines = [_row(heads, widths, [str] * len(shown))] if head else []
+    return "".join([*lines, *(_row(row, widths, styles) for row in rows)])
+
+
+def state_style(padded: str) -> str:
+    """A state in its colour, where output is a terminal."""
+    colour = _COLOURS.get(padded.strip())
+    return click.style(padded, fg=colour) if colour and sys.stdout.isatty() else padded
+
+
+def note(text: str) -> None:
+    """Say something beside the document, on standard error."""
+    if text:
+        click.echo(text, err=True)
+
+
+def _row(cells: Sequence[str], widths: Sequence[int], styles: Sequence[Callable[[str], str]]) -> str:
+    padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
+    padded[-1] = padded[-1].rstrip()
+    return "  ".join(style(cell) for style, cell in zip(styles, padded, strict=True)).rstrip() + "\n"
+
+
+def plain(text: str) -> str:
+    """One line without control characters."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()

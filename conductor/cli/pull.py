@@ -1,0 +1,31 @@
+"""`conductor pull REF`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from conductor.cli.session import with_agent
+from conductor.model.kernel import ImageObject, PullPolicy
+
+if TYPE_CHECKING:
+    from conductor.client import Agent
+
+__all__ = ["pull"]
+
+
+@click.command(epilog="\b\nExample:\n  conductor pull registry.example/tools/counter:v1")
+@click.argument("reference", metavar="REF")
+@click.option(
+    "--pull-policy",
+    type=click.Choice([policy.value for policy in PullPolicy]),
+    default=PullPolicy.ALWAYS.value,
+    show_default=True,
+    help="When to ask the registry.",
+)
+@with_agent()
+async def pull(agent: Agent, *, reference: str, pull_policy: str) -> None:
+    """Fetch and verify an image before it is needed."""
+    await agent.pull_bytecode(ImageObject(url=reference, pull_policy=PullPolicy(pull_policy)))
+    click.echo(f"{reference} pulled")
