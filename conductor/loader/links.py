@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 from conductor.bpf import links, pins
 from conductor.bpf.descriptor import Descriptor
 from conductor.bpf.link_info import link_info
-from conductor.errors import ConductorError, KernelRefused, NotSupported
+from conductor.errors import AlreadyExists, ConductorError, KernelRefused, NotSupported
 from conductor.loader.hooks import (
     Hook,
     KprobeHook,
@@ -100,15 +101,27 @@ def _xdp(wanted: _Wanted) -> Descriptor:
 
     def attach() -> Descriptor:
         try:
-            return links.xdp(wanted.program, index, links.XdpMode.DRIVER)
-        except (NotSupported, KernelRefused) as native:
+            return _xdp_in(links.XdpMode.DRIVER, wanted.program, index, hook)
+        except NotSupported:
             # Drivers without XDP, and those that cannot do it now (MTU, queues): the generic path can.
-            try:
-                return links.xdp(wanted.program, index, links.XdpMode.GENERIC)
-            except ConductorError as generic:
-                raise generic from native
+            return _xdp_in(links.XdpMode.GENERIC, wanted.program, index, hook)
 
     return inside(hook.netns or None, attach)
+
+
+def _xdp_in(mode: links.XdpMode, program: int, index: int, hook: XdpHook) -> Descriptor:
+    try:
+        return links.xdp(program, index, mode)
+    except (AlreadyExists, KernelRefused) as error:
+        # Busy in this mode, or there is one in the other: either way it holds the interface.
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.EBUSY, errno.EEXIST):
+            raise KernelRefused(
+                f"another XDP program is attached to {hook.interface}, and without bpfman's dispatcher there is room for"
+                " one: detach it first"
+            ) from error
+        if mode is links.XdpMode.DRIVER:
+            raise NotSupported(str(error)) from error
+        raise
 
 
 def _tcx(wanted: _Wanted) -> Descriptor:

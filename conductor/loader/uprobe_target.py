@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from conductor.errors import InvalidSpec, NotFound
+from conductor.errors import InvalidSpec, KernelRefused, NotFound, NotSupported, ObjectUnreadable
 
 __all__ = ["opened_target"]
 
@@ -30,9 +30,13 @@ def opened_target(target: str, container_pid: int | None) -> Iterator[str]:
         return
     with _root_of(container_pid) as root:
         fd = _found(root, target, container_pid)
+    path = f"/proc/self/fd/{fd}"
     try:
-        _check_regular(f"/proc/self/fd/{fd}", target)
-        yield f"/proc/self/fd/{fd}"
+        _check_regular(path, target)
+        yield path
+    except (KernelRefused, NotFound, NotSupported, ObjectUnreadable) as error:
+        # Who reads it knows the file by the name that it has in the container.
+        raise type(error)(str(error).replace(path, f"{target} (of process {container_pid})")) from error
     finally:
         os.close(fd)
 
