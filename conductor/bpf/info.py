@@ -166,7 +166,7 @@ def map_info(fd: int) -> MapInfo:
 @cache
 def possible_cpus() -> int:
     """Slots of a per-CPU value: one for each possible CPU, online or not."""
-    listed = Path("/sys/devices/system/cpu/possible").read_text(encoding="ascii").strip()
+    listed = Path("/sys/devices/system/cpu/possible").read_text(encoding="utf-8").strip()
     # "0-7" or "0,2-3"; ids may have holes, the kernel still counts by num_possible_cpus().
     spans = [part.split("-") for part in listed.split(",")]
     return sum(int(span[-1]) - int(span[0]) + 1 for span in spans)
@@ -175,7 +175,7 @@ def possible_cpus() -> int:
 def _memlock(fd: int) -> int:
     """Bytes that the kernel accounts to the descriptor's object; 0 where /proc does not tell."""
     try:
-        lines = Path(f"/proc/self/fdinfo/{fd}").read_text(encoding="ascii").splitlines()
+        lines = Path(f"/proc/self/fdinfo/{fd}").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("memlock:")), 0)

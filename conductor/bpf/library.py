@@ -43,6 +43,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_map__initial_value": (c_void_p, (c_void_p, POINTER(c_size_t))),
     "bpf_map__reuse_fd": (c_int, (c_void_p, c_int)),
     "bpf_map__fd": (c_int, (c_void_p,)),
+    "libbpf_find_vmlinux_btf_id": (c_int, (c_char_p, c_int)),
     "bpf_tc_hook_create": (c_int, (c_void_p,)),
     "bpf_tc_hook_destroy": (c_int, (c_void_p,)),
     "bpf_tc_attach": (c_int, (c_void_p, c_void_p)),

@@ -58,6 +58,6 @@ def enable(event: Descriptor) -> None:
 def pmu_type(name: str) -> int | None:
     """Number of a dynamic event source (uprobe, kprobe); None where this kernel has none."""
     try:
-        return int((_DEVICES / name / "type").read_text(encoding="ascii"))
+        return int((_DEVICES / name / "type").read_text(encoding="utf-8"))
     except OSError:
         return None

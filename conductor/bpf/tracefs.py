@@ -44,7 +44,7 @@ def event_id(name: str) -> int:
         raise NotFound(f"{name!r} is no tracepoint: write group/name, as in sched/sched_switch")
     with tracefs() as root:
         try:
-            return int((root / "events" / group / event / "id").read_text(encoding="ascii"))
+            return int((root / "events" / group / event / "id").read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise NotFound(f"this kernel has no tracepoint {name}{near(name, _names(root, group))}") from None
         except PermissionError as error:

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from conductor.bpf import links, pins
+from conductor.bpf import links, pins, probes
+from conductor.bpf.features import Feature
 from conductor.bpf.info import program_by_id, program_info
 from conductor.bpf.maps import open_map
 from conductor.bpf.objects import BpfObject
@@ -132,3 +133,10 @@ def test_programs_are_not_loaded(compiled: Callable[[str], Path]) -> None:
             counters.load()
 
     assert dropped(work) == "KernelRefused"
+
+
+def test_what_cannot_be_asked_is_unknown_and_not_no() -> None:
+    def work() -> Any:
+        return [probes.PROBES[feature]().answer.value for feature in (Feature.XDP, Feature.TCX, Feature.RUN_STATS)]
+
+    assert dropped(work) == ["unknown", "unknown", "unknown"]
