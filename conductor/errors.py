@@ -37,8 +37,10 @@ __all__ = [
     "ObjectUnreadable",
     "PrivilegesKept",
     "ProgramCrashed",
+    "ProgramStuck",
     "SourceHolds",
     "StateUnwritable",
+    "TickFailed",
     "VerifierRejected",
 ]
 
@@ -215,6 +217,18 @@ class ProgramCrashed(ConductorError):
     """A user program raised or trapped. Raised by its runtime; it is started again with back-off."""
 
     code, reason, retry = Code.INTERNAL, "ProgramCrashed", True
+
+
+class ProgramStuck(ProgramCrashed):
+    """A user program did not come back from a call. Raised by its runtime; its thread is left behind."""
+
+    reason = "ProgramStuck"
+
+
+class TickFailed(ConductorError):
+    """One tick of a user program failed. Raised by its runtime; the program goes on, its log has the cause."""
+
+    code, reason, retry = Code.INTERNAL, "TickFailed", True
 
 
 class DeadlineExceeded(ConductorError):

@@ -332,10 +332,18 @@ class Runtime(Protocol):
         """What the program cannot do without. Raises `NotFound`, `InvalidSpec` (config too), `ObjectUnreadable`."""
         ...
 
+    def metrics(self, spec: UserProgramSpec) -> tuple[MetricSpec, ...]:
+        """Families it will declare, as far as they are known before it runs."""
+        ...
+
     def kernel_half(self, spec: UserProgramSpec) -> tuple[Bytecode, tuple[KernelFunctionSpec, ...]] | None:
         """The kernel half that comes along when no map is granted; None where there is none."""
         ...
 
     async def open(self, spec: UserProgramSpec, context: ProgramContext, old: Instance | None) -> Instance:
         """Start an instance; `old` is the one it takes over from and goes on running until told to close."""
+        ...
+
+    def problems(self) -> tuple[str, ...]:
+        """What is amiss with the runtime itself, a sentence each."""
         ...

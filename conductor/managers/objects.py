@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Self
 
+from conductor.builtin import object_path
 from conductor.errors import BudgetExceeded, InvalidSpec, NotFound, NotYet, ObjectUnreadable
 from conductor.managers.durable import make_directory, sync_directory, unwritable
 from conductor.model.kernel import BuiltinObject, Bytecode, PathObject
@@ -34,12 +35,12 @@ class ObjectStore:
         self,
         *,
         root: Path,
-        builtin_path: Callable[[str], Path] | None = None,
+        builtin_path: Callable[[str], Path] = object_path,
         object_bytes: int = OBJECT_BYTES,
         store_bytes: int = STORE_BYTES,
     ) -> None:
         self._root = root
-        self._builtin_path = builtin_path or _builtin_path
+        self._builtin_path = builtin_path
         self._object_bytes, self._store_bytes = object_bytes, store_bytes
         self._builtin_digests: dict[Path, tuple[float, str]] = {}
 
@@ -189,8 +190,3 @@ def _regular_file(path: Path) -> Iterator[IO[bytes]]:
     except OSError as exc:
         raise ObjectUnreadable(f"{path}: {exc.strerror or exc} (the agent reads it as its own user)") from exc
 
-
-def _builtin_path(name: str) -> Path:
-    from conductor.builtin import object_path  # noqa: PLC0415
-
-    return object_path(name)

@@ -1,0 +1,63 @@
+"""What is checked before a wish is kept: a wish that makes no sense leaves nothing behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from conductor.errors import InvalidSpec, NotYet
+from conductor.managers.objects import ObjectStore
+from conductor.managers.opened import Maker
+from conductor.model.kernel import BuiltinObject, ImageObject, KernelProgramSpec, PathObject
+from conductor.model.manifest import manifest_of, parse_manifest
+from conductor.model.program import ProgramSpec, UserProgramSpec, WasmSource
+from conductor.plan.halves import Resolved
+
+__all__ = ["Admission"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """Check wishes and pin the files they name."""
+
+    maker: Maker
+    objects: ObjectStore
+
+    async def check(self, spec: ProgramSpec) -> tuple[ProgramSpec, Resolved | None]:
+        """Answer the wish with its files pinned by digest, and what was found of a user program's maps.
+
+        Raises `InvalidSpec`, `NotFound`, `ObjectUnreadable`, `NotYet`, `MetricClash`, `StateUnwritable`.
+        """
+        _check_round_trip(spec)
+        if isinstance(spec, UserProgramSpec):
+            spec = await self._pin_module(spec)
+            return spec, await self.maker.resolve(spec)
+        return await self._pin_object(spec), None
+
+    async def _pin_module(self, spec: UserProgramSpec) -> UserProgramSpec:
+        if not isinstance(spec.source, WasmSource):
+            return spec
+        self.maker.runtime(spec)
+        location = spec.source.location
+        if isinstance(location, ImageObject):
+            raise _no_images(location)
+        return replace(spec, source=WasmSource(location=await self.objects.pin(location)))
+
+    async def _pin_object(self, spec: KernelProgramSpec) -> KernelProgramSpec:
+        match spec.bytecode:
+            case PathObject() as path:
+                return replace(spec, bytecode=await self.objects.pin(path))
+            case BuiltinObject() as builtin:
+                self.objects.path_of(builtin)
+                return spec
+            case ImageObject() as image:
+                raise _no_images(image)
+
+
+def _no_images(image: ImageObject) -> NotYet:
+    return NotYet(f"image {image.url}: this version does not pull images; give a file (path) or a built-in")
+
+
+def _check_round_trip(spec: ProgramSpec) -> None:
+    """Refuse what could be kept and not read again after a restart."""
+    if parse_manifest(manifest_of(spec)) != spec:
+        raise InvalidSpec(spec.name, "would not be the same after a restart; write it as a manifest would say it")

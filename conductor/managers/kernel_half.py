@@ -1,0 +1,246 @@
+"""The kernel halves of all tools: wished, loaded, attached, healed. Sole writer of kernel programs.
+
+One worker does everything that changes the kernel, one action at a time: it reads what the daemon holds, plans, acts
+and reads again until nothing is left to do. It is woken by new wishes, by the road, by interfaces and by time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Self
+
+from conductor.errors import ConductorError, KernelAway, NotFound
+from conductor.managers.kernel_entries import Entries, Entry, KernelWish, Wish
+from conductor.managers.kernel_hands import KernelCounters, KernelHands
+from conductor.managers.kernel_maps import functions_of, open_granted
+from conductor.managers.kernel_pass import KernelPass, ObjectFiles
+from conductor.managers.kernel_records import LinkRecords
+from conductor.managers.kernel_tasks import Announcer, beside
+from conductor.model.events import Event, RoadChanged
+from conductor.model.grants import MapGrant
+from conductor.model.ids import Name, ProgramId
+from conductor.model.status import KernelStatus
+from conductor.ports import InterfaceSource, Kernel, MapHandle, MapOpener
+
+__all__ = ["KernelHalf", "KernelWish", "ObjectFiles"]
+
+log = logging.getLogger(__name__)
+
+RESYNC_SECONDS = 30.0
+"""How often the daemon is asked whether all is as it was left."""
+GRACE_SECONDS = 3.0
+"""How long stopping waits for the action under way: an Attach cut short makes its program doubtful."""
+SETTLE_SECONDS = 0.1
+"""Interfaces change in bursts; one look after the burst is enough."""
+
+
+class KernelHalf:
+    """Own every kernel program of this node; nothing else calls load, attach, detach or unload."""
+
+    def __init__(
+        self,
+        *,
+        kernel: Kernel,
+        open_map: MapOpener,
+        interfaces: InterfaceSource,
+        entries: Entries,
+        work: KernelPass,
+        counters: KernelCounters,
+        publish: Callable[[Event], Awaitable[None]],
+        resync: float,
+    ) -> None:
+        self._kernel, self._open, self._interfaces = kernel, open_map, interfaces
+        self._entries, self._pass, self.counters = entries, work, counters
+        self._publish, self._resync = publish, resync
+        self._desired: Mapping[Name, Wish] | None = None
+        self._asked = self._tried = 0
+        self._moved = asyncio.Condition()
+        self._wake = asyncio.Event()
+        self._hurry = False
+        self._busy = asyncio.Lock()
+        self._stopping = False
+
+    @classmethod
+    @asynccontextmanager
+    async def running(
+        cls,
+        *,
+        kernel: Kernel,
+        open_map: MapOpener,
+        objects: ObjectFiles,
+        records: Path,
+        boot_id: str,
+        owner: str,
+        interfaces: InterfaceSource,
+        publish: Callable[[Event], Awaitable[None]],
+        clock: Callable[[], float],
+        resync: float = RESYNC_SECONDS,
+        jitter: Callable[[], float] = random.random,
+    ) -> AsyncIterator[Self]:
+        """Work while the body runs. Leaving it touches nothing that is loaded: a later agent adopts it."""
+        counters = KernelCounters()
+        announcer = Announcer(publish=publish)
+        now = asyncio.get_running_loop().time
+        entries = Entries(clock=clock, now=now, jitter=jitter, changed=announcer.mark)
+        kept = LinkRecords(path=records, boot_id=boot_id)
+        kept.load()
+        hands = KernelHands(
+            kernel=kernel, records=kept, owner=owner, boot_id=boot_id, counters=counters, note=entries.note
+        )
+        self = cls(
+            kernel=kernel,
+            open_map=open_map,
+            interfaces=interfaces,
+            entries=entries,
+            work=KernelPass(
+                entries=entries,
+                hands=hands,
+                records=kept,
+                objects=objects,
+                interfaces=interfaces,
+                counters=counters,
+            ),
+            counters=counters,
+            publish=publish,
+            resync=resync,
+        )
+        tasks = {
+            "kernel half": self._work(),
+            "kernel half: announcer": announcer.run(),
+            "kernel half: road": self._watch_road(),
+            "kernel half: interfaces": self._watch_interfaces(),
+        }
+        async with beside(tasks, before_end=self._stop):
+            yield self
+
+    # --- three verbs ----------------------------------------------------------------------------------------------
+
+    def observed(self) -> tuple[KernelStatus, ...]:
+        """Tell how every wished kernel program stands."""
+        return tuple(entry.status() for entry in self._entries)
+
+    async def converge(self, desired: Mapping[Name, Wish]) -> None:
+        """Make the kernel as wished; return when each wish was tried once. Being cancelled stops nothing.
+
+        Raises `KernelAway` when the agent is stopping.
+        """
+        self._desired = dict(desired)
+        self._asked += 1
+        self._wake.set()
+        await self._tried_once(self._asked)
+
+    async def settled(self, name: Name) -> KernelStatus:
+        """Wait for an outcome of the present wish. Raises `NotFound`."""
+        await self._tried_once(self._asked)
+        return self._entry(name).status()
+
+    # --- what others need to know -----------------------------------------------------------------------------------
+
+    def open_map(self, grant: MapGrant) -> MapHandle:
+        """Open a granted map; the caller closes it. Raises `NotFound`, `MapMissing`, `NotAllowed`."""
+        return open_granted(grant, functions_of(grant, self.observed()), self._open)
+
+    def program_of(self, grant: MapGrant) -> ProgramId | None:
+        """Kernel id of the program that a grant names; None while it is not loaded. Raises `NotFound`."""
+        functions = functions_of(grant, self.observed())
+        return functions[0].id if functions else None
+
+    async def run_costs(self) -> Mapping[Name, tuple[float, int]] | None:
+        """Seconds run and number of runs by kernel program; None where nobody serves them."""
+        runs = await self._kernel.run_stats()
+        if runs is None:
+            return None
+        costs = {}
+        for status in self.observed():
+            told = [runs[function.id] for function in status.functions if function.id in runs]
+            if told:
+                costs[status.spec.name] = (sum(seconds for seconds, _ in told), sum(count for _, count in told))
+        return costs
+
+    async def log(self, name: Name) -> tuple[str, ...]:
+        """What was done to a program and said of it, the verifier's log of the last refusal last. Raises `NotFound`."""
+        entry = self._entry(name)
+        return (*entry.journal, *entry.verifier)
+
+    def _entry(self, name: Name) -> Entry:
+        entry = self._entries.get(name)
+        if entry is None:
+            raise NotFound(f"no kernel program is called {name}; `conductor kernel list` shows those that are")
+        return entry
+
+    # --- the worker -------------------------------------------------------------------------------------------------
+
+    async def _tried_once(self, asked: int) -> None:
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._tried >= asked or self._stopping)
+        if self._tried < asked:
+            raise KernelAway("the agent is stopping; the wish is kept and tried by the next one")
+
+    async def _work(self) -> None:
+        while True:
+            await self._pause()
+            if self._desired is None or self._stopping:
+                continue
+            async with self._busy:
+                asked = self._asked
+                await self._pass_once(self._desired)
+            async with self._moved:
+                self._tried = asked
+                self._moved.notify_all()
+
+    async def _pass_once(self, desired: Mapping[Name, Wish]) -> None:
+        self.counters.passes += 1
+        if self._hurry:
+            self._hurry = False
+            self._entries.hurry()
+        self._entries.wish(desired)
+        await self._pass.run(lambda: self._stopping)
+
+    async def _pause(self) -> None:
+        """Sleep until there is something to look at."""
+        due = self._entries.next_due()
+        now = asyncio.get_running_loop().time()
+        wait = self._resync if due is None else min(self._resync, max(0.0, due - now))
+        try:
+            async with asyncio.timeout(wait):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        self._wake.clear()
+
+    async def _watch_road(self) -> None:
+        was_connected: bool | None = None
+        async for status in self._kernel.connection():
+            if status.connected:
+                self._hurry = True
+                self._wake.set()
+            if status.connected is not was_connected:
+                was_connected = status.connected
+                await self._publish(RoadChanged(connected=status.connected))
+
+    async def _watch_interfaces(self) -> None:
+        while True:
+            try:
+                async for _ in self._interfaces.changes():
+                    await asyncio.sleep(SETTLE_SECONDS)
+                    self._hurry = True
+                    self._wake.set()
+            except ConductorError as error:
+                log.warning("interfaces cannot be watched, they are looked at every %g s: %s", self._resync, error)
+            await asyncio.sleep(self._resync)
+
+    async def _stop(self) -> None:
+        """Let the action under way end; begin no other."""
+        self._stopping = True
+        try:
+            async with asyncio.timeout(GRACE_SECONDS), self._busy:
+                pass
+        except TimeoutError:
+            log.warning("an action on the kernel did not end within %g s; the next agent looks after it", GRACE_SECONDS)
+        async with self._moved:
+            self._moved.notify_all()

@@ -1,0 +1,210 @@
+"""One pass of the kernel half: resolve what is wished, read the world, plan, act, until nothing is left to do.
+
+A program that fails does not stop the others. A daemon that is away stops the pass: all others would meet the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from conductor.errors import AnswerLost, ConductorError, KernelAway, KernelRefused
+from conductor.managers.kernel_entries import Entries, Entry
+from conductor.managers.kernel_hands import KernelCounters, KernelHands
+from conductor.managers.kernel_records import LinkRecords
+from conductor.model.facts import Interface
+from conductor.model.ids import Name
+from conductor.model.kernel import Bytecode
+from conductor.model.status import State
+from conductor.plan.kernel import Action, Forget, KernelPlan, Replace, Wait, plan
+from conductor.plan.kernel_links import needs_interfaces, resolve
+from conductor.plan.kernel_sets import KernelWant, LinkRecord, LoadedSet
+from conductor.ports import InterfaceSource
+
+__all__ = ["KernelPass", "ObjectFiles"]
+
+log = logging.getLogger(__name__)
+ROUNDS = 16
+"""Reads of the world in one pass: each map owner of a chain takes one, each lost answer another."""
+
+
+class ObjectFiles(Protocol):
+    """Object files that the daemon can read."""
+
+    def path_of(self, bytecode: Bytecode) -> tuple[str, str]:
+        """Answer path and digest. Raises `ObjectUnreadable`, `NotFound`, `NotYet`."""
+        ...
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What a pass found out so far."""
+
+    wants: dict[Name, KernelWant] = field(default_factory=dict)
+    unmatched: dict[Name, tuple[str, ...]] = field(default_factory=dict)
+    failures: dict[Name, ConductorError] = field(default_factory=dict)
+    unanswered: dict[Name, ConductorError] = field(default_factory=dict)
+    sets: tuple[LoadedSet, ...] = ()
+    plan: KernelPlan = field(default_factory=lambda: KernelPlan(actions=(), holding={}))
+
+
+class InternalFault(ConductorError):
+    """A defect of ours met one program. Raised by a pass; the agent's log has the trace."""
+
+    reason = "InternalFault"
+
+
+class KernelPass:
+    """Bring the kernel to what the entries wish, as far as it goes now."""
+
+    def __init__(
+        self,
+        *,
+        entries: Entries,
+        hands: KernelHands,
+        records: LinkRecords,
+        objects: ObjectFiles,
+        interfaces: InterfaceSource,
+        counters: KernelCounters,
+    ) -> None:
+        self._counters = counters
+        self._entries, self._hands, self._records = entries, hands, records
+        self._objects, self._interfaces = objects, interfaces
+
+    async def run(self, stopping: Callable[[], bool]) -> None:
+        """Do one pass; every entry has an outcome afterwards, unless `stopping` cut it short."""
+        found = _Findings()
+        try:
+            await self._resolve(found)
+            await self._act(found, stopping)
+        except ConductorError as error:
+            self._fail_all(found, error)
+        except Exception:
+            log.exception("a pass over the kernel programs failed")
+            self._fail_all(found, InternalFault("a defect of the agent; its log has the trace"))
+        else:
+            if not stopping():
+                self._conclude(found)
+
+    async def _resolve(self, found: _Findings) -> None:
+        """Find each wish's object and links. What cannot be found keeps what it has."""
+        interfaces = await self._look_at_interfaces()
+        for entry in self._entries:
+            name = entry.wish.spec.name
+            try:
+                want = self._want(entry, interfaces, found)
+            except ConductorError as error:
+                found.failures[name] = error
+            else:
+                if want is not None:
+                    found.wants[name] = want
+
+    async def _look_at_interfaces(self) -> tuple[Interface, ...] | ConductorError:
+        if not any(needs_interfaces(entry.wish.spec) for entry in self._entries):
+            return ()
+        try:
+            return await self._interfaces.interfaces()
+        except ConductorError as error:
+            return error
+
+    def _want(
+        self, entry: Entry, interfaces: tuple[Interface, ...] | ConductorError, found: _Findings
+    ) -> KernelWant | None:
+        """What an entry is to be now; None while its object is not looked for again yet."""
+        spec = entry.wish.spec
+        if not entry.path:
+            if not self._entries.is_due(spec.name):
+                return None
+            entry.path, entry.digest = self._objects.path_of(spec.bytecode)
+        if isinstance(interfaces, ConductorError):
+            if needs_interfaces(spec):
+                raise interfaces
+            interfaces = ()
+        links, found.unmatched[spec.name] = resolve(spec, interfaces)
+        return KernelWant(
+            spec=spec, path=entry.path, digest=entry.digest, generation=entry.wish.generation, links=links
+        )
+
+    async def _act(self, found: _Findings, stopping: Callable[[], bool]) -> None:
+        for _ in range(ROUNDS):
+            found.sets = await self._hands.world()
+            found.plan = plan(found.wants, found.sets, self._records.all())
+            actions = [action for action in found.plan.actions if self._may(action, found)]
+            if not actions or stopping():
+                return
+            found.unanswered.clear()
+            for action in actions:
+                if not stopping():
+                    await self._try(action, found)
+        for action in actions:
+            restless = KernelRefused(f"it did not come to rest in {ROUNDS} rounds; see `conductor kernel log`")
+            found.failures.setdefault(action.name, found.unanswered.get(action.name, restless))
+
+    def _may(self, action: Action, found: _Findings) -> bool:
+        """Whether an action may be tried now: not waiting, not failed, not backing off, not half understood."""
+        if isinstance(action, Forget):
+            return True
+        name = action.name
+        if isinstance(action, Wait) or name in found.failures:
+            return False
+        is_half_understood = name not in found.wants and self._entries.get(name) is not None
+        return not is_half_understood and self._entries.is_due(name)
+
+    async def _try(self, action: Action, found: _Findings) -> None:
+        name = action.name
+        if name in found.failures or name in found.unanswered:
+            return
+        entry = self._entries.get(name)
+        if entry is not None and isinstance(action, Replace):
+            self._entries.tell(entry, State.UPDATING, "Updating", "the new version is brought up beside the old")
+        try:
+            await self._hands.perform(action)
+        except AnswerLost as error:
+            found.unanswered[name] = error
+        except KernelAway:
+            raise
+        except ConductorError as error:
+            self._counters.failures += 1
+            found.failures[name] = error
+        except Exception:
+            self._counters.failures += 1
+            log.exception("kernel program %s: %s failed", name, type(action).__name__)
+            found.failures[name] = InternalFault("a defect of the agent; its log has the trace")
+
+    # --- outcomes -----------------------------------------------------------------------------------------------------
+
+    def _fail_all(self, found: _Findings, error: ConductorError) -> None:
+        for entry in self._entries:
+            name = entry.wish.spec.name
+            self._entries.fail(name, found.failures.get(name, error))
+
+    def _conclude(self, found: _Findings) -> None:
+        records: dict[int, tuple[LinkRecord, ...]] = {}
+        for record in self._records.all():
+            records[record.program] = (*records.get(record.program, ()), record)
+        newest = {s.name: s for s in found.sets}
+        for entry in self._entries:
+            name = entry.wish.spec.name
+            self._entries.hold(entry, found.plan.holding.get(name, newest.get(name)), records)
+            self._conclude_one(entry, found)
+        self._entries.leave({name: error for name, error in found.failures.items() if self._entries.get(name) is None})
+
+    def _conclude_one(self, entry: Entry, found: _Findings) -> None:
+        name = entry.wish.spec.name
+        left = [action for action in found.plan.actions if action.name == name and not isinstance(action, Forget)]
+        failure = found.failures.get(name) or found.unanswered.get(name)
+        if failure is not None:
+            self._entries.fail(name, failure)
+        elif left and isinstance(left[0], Wait):
+            owner = left[0].owner
+            message = f"it uses the maps of kernel program {owner}, which is not loaded; load it or see why it is not"
+            self._entries.succeed(entry, State.WAITING, "MapOwnerMissing", message)
+        elif name not in found.wants or left:
+            return
+        elif found.unmatched[name]:
+            message = f"{'; '.join(found.unmatched[name])}; it is attached as soon as one appears"
+            self._entries.succeed(entry, State.WAITING, "InterfaceMissing", message)
+        else:
+            self._entries.succeed(entry, State.RUNNING, "", "")

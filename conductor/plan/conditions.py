@@ -1,0 +1,27 @@
+"""Errors as conditions: one total projection."""
+
+from __future__ import annotations
+
+from conductor.errors import ConductorError, KernelAway, MapMissing
+from conductor.model.status import Condition, State
+
+__all__ = ["condition_of", "sentence"]
+
+MESSAGE_LENGTH = 2048
+
+
+def condition_of(exc: BaseException, since: float = 0.0) -> Condition:
+    """Answer where an error leaves a program: waiting for what may still come, or failed.
+
+    Anything outside our tree is told by its type alone: its text was not written for users.
+    """
+    if not isinstance(exc, ConductorError):
+        message = f"an error inside the agent ({type(exc).__name__}); its log has the trace"
+        return Condition(state=State.FAILED, reason=ConductorError.reason, message=message, since=since)
+    state = State.WAITING if isinstance(exc, MapMissing | KernelAway) else State.FAILED
+    return Condition(state=state, reason=exc.reason, message=sentence(str(exc)), since=since)
+
+
+def sentence(text: str) -> str:
+    """Cut a message to what a status may carry."""
+    return text if len(text) <= MESSAGE_LENGTH else f"{text[: MESSAGE_LENGTH - 1]}…"
