@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +15,14 @@ from conductor.cli.programs import show_program
 from conductor.cli.session import seconds, with_agent
 from conductor.errors import ObjectUnreadable
 from conductor.model.ids import parse_name
-from conductor.model.kernel import ImageObject, PathObject, PullPolicy
-from conductor.model.manifest_limits import parse_limits
-from conductor.model.program import BuiltinSource, UserProgramSpec, WasmSource
+from conductor.model.kernel import PullPolicy
 from conductor.model.status import ProgramStatus, State
 
 if TYPE_CHECKING:
-    from conductor.client import Agent
+    from conductor.client import Agent, Wish
 
-__all__ = ["WishOptions", "load", "report", "wasm_source", "wish_options"]
+__all__ = ["load", "module_of", "report", "wish_options"]
 
-WishOptions = Mapping[str, Any]
 _OPTIONS = (
     click.option(
         "--config", "config", metavar="K=V", multiple=True, help="A setting of the program; V is JSON or text."
@@ -78,12 +75,10 @@ def load() -> None:
 @output_option
 @wish_options
 @with_agent()
-async def builtin(
-    agent: Agent, *, builtin: str, name: str | None, wish: WishOptions, timeout: float, form: Format
-) -> int:
+async def builtin(agent: Agent, *, builtin: str, name: str | None, wish: Wish, timeout: float, form: Format) -> int:
     """Load a program that comes with the agent (`conductor list --available`)."""
-    spec = _spec(name or builtin, BuiltinSource(name=builtin), wish)
-    return report(await agent.load(spec, timeout=timeout), form)
+    wish["builtin"] = builtin
+    return report(await agent.load(name or builtin, timeout=timeout, **wish), form)
 
 
 @load.command(
@@ -103,31 +98,23 @@ async def builtin(
 @wish_options
 @with_agent()
 async def wasm(
-    agent: Agent, *, module: str, name: str | None, pull_policy: str, wish: WishOptions, timeout: float, form: Format
+    agent: Agent, *, module: str, name: str | None, pull_policy: str, wish: Wish, timeout: float, form: Format
 ) -> int:
     """Load a WebAssembly module from a file (sent to the agent) or from an image."""
     stem = module.rstrip("/").rsplit("/", 1)[-1].partition("@")[0].partition(":")[0].removesuffix(".wasm")
     chosen = parse_name(name or stem.lower(), "--name")
-    source = await wasm_source(agent, module, PullPolicy(pull_policy))
-    return report(await agent.load(_spec(chosen, source, wish), timeout=timeout), form)
+    wish["wasm"], wish["pull_policy"] = module_of(module), PullPolicy(pull_policy)
+    return report(await agent.load(chosen, timeout=timeout, **wish), form)
 
 
-async def wasm_source(agent: Agent, module: str, policy: PullPolicy) -> WasmSource:
-    """Send a local file to the agent and name it by digest, or name an image. Raises `ObjectUnreadable`."""
-    if (content := _local(module)) is None:
-        return WasmSource(location=ImageObject(url=module, pull_policy=policy))
-    return WasmSource(location=PathObject(path="", digest=await agent.upload(content)))
-
-
-def _local(module: str) -> bytes | None:
-    """The bytes of a local file; None where an image is meant."""
+def module_of(module: str) -> Path | str:
+    """A local file, which the client sends to the agent, or the reference of an image. Raises `ObjectUnreadable`."""
     path = Path(module)
     if not (path.exists() or module.startswith(("/", "./", "../")) or module.endswith(".wasm")):
-        return None
-    try:
-        return path.read_bytes()
-    except OSError as exc:
-        raise ObjectUnreadable(f"{module}: {exc.strerror}") from exc
+        return module
+    if not path.is_file():
+        raise ObjectUnreadable(f"{module}: no such file")
+    return path
 
 
 def report(status: ProgramStatus, form: Format) -> int:
@@ -141,14 +128,3 @@ def report(status: ProgramStatus, form: Format) -> int:
     if condition.state is State.WAITING:
         note(f"conductor: {status.spec.name} waits: {condition.message or condition.reason}")
     return 0
-
-
-def _spec(name: str, source: BuiltinSource | WasmSource, wish: WishOptions) -> UserProgramSpec:
-    return UserProgramSpec(
-        name=parse_name(name, "--name"),
-        source=source,
-        maps=wish["maps"],
-        config=wish["config"],
-        limits=parse_limits(wish["limits"]),
-        metadata=wish["metadata"],
-    )

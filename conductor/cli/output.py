@@ -10,7 +10,19 @@ from typing import Any, Literal
 
 import click
 
-__all__ = ["Column", "Format", "Table", "columns", "note", "output_option", "plain", "show", "state_style", "write"]
+__all__ = [
+    "Column",
+    "Format",
+    "Table",
+    "coloured",
+    "columns",
+    "note",
+    "output_option",
+    "plain",
+    "show",
+    "state_style",
+    "write",
+]
 
 Format = Literal["table", "wide", "json", "yaml", "name"]
 Document = Mapping[str, Any]
@@ -81,8 +93,12 @@ def columns(items: Iterable[Document], table: Table, *, wide: bool = False, head
 
 def state_style(padded: str) -> str:
     """A state in its colour, where output is a terminal."""
-    colour = _COLOURS.get(padded.strip())
-    return click.style(padded, fg=colour) if colour and sys.stdout.isatty() else padded
+    return coloured(padded, _COLOURS.get(padded.strip()))
+
+
+def coloured(cell: str, colour: str | None) -> str:
+    """A cell in a colour, where output is a terminal."""
+    return click.style(cell, fg=colour) if colour and sys.stdout.isatty() else cell
 
 
 def note(text: str) -> None:

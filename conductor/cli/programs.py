@@ -80,7 +80,7 @@ async def list_(
     elif watch:
         await _watch(agent, form, match=pairs(labels, "--label"), kind=wanted)
     else:
-        listed = await agent.list(program_type=wanted, match_metadata=pairs(labels, "--label"))
+        listed = await agent.list(wanted, metadata=pairs(labels, "--label"))
         documents = [shapes.program(status) for status in sorted(listed, key=lambda s: s.spec.name)]
         show(documents, PROGRAMS, form, empty="No programs. `conductor list --available` shows what could be loaded.")
 
@@ -125,7 +125,7 @@ def details(document: Document) -> str:
 async def _watch(agent: Agent, form: Format, *, name: str = "", match: Any = None, kind: Any = None) -> None:
     """Print the present state and every change: rows in tables, one event a line in JSON."""
     first = True
-    async for event in agent.watch(name=name, match_metadata=match or {}):
+    async for event in agent.watch(name, metadata=match):
         if event.type is WatchType.SYNCED or (kind is not None and event.status and event.status.spec.type is not kind):
             continue
         _print_event(event, form, head=first)

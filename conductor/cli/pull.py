@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from conductor.cli.session import with_agent
-from conductor.model.kernel import ImageObject, PullPolicy
+from conductor.model.kernel import PullPolicy
 
 if TYPE_CHECKING:
     from conductor.client import Agent
@@ -27,5 +27,5 @@ __all__ = ["pull"]
 @with_agent()
 async def pull(agent: Agent, *, reference: str, pull_policy: str) -> None:
     """Fetch and verify an image before it is needed."""
-    await agent.pull_bytecode(ImageObject(url=reference, pull_policy=PullPolicy(pull_policy)))
+    await agent.pull(reference, pull_policy=PullPolicy(pull_policy))
     click.echo(f"{reference} pulled")

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
+from typing_extensions import override
 
 from conductor.cli.settings import read
 from conductor.errors import ConductorError
@@ -54,12 +55,13 @@ async def _connected(function: Callable[..., Awaitable[Any]], socket: Path, give
         return await function(agent, **given)
 
 
-class ProgramName(click.ParamType):
+class ProgramName(click.ParamType[str]):
     """A program's name, completed from what the agent lists."""
 
     name = "name"
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+    @override
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Ask the agent, briefly; no answer completes nothing."""
         try:
             names = asyncio.run(_names(agent_socket(ctx.params.get("agent_socket"))))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from conductor.model.agent import AgentInfo, Available, Change, KernelInfo, LogLine
-from conductor.model.kernel import ImageObject, PathObject
+from conductor.model.kernel import PathObject
 from conductor.model.program import BuiltinSource, WasmSource
 from conductor.model.status import Condition, ProgramStatus
 
@@ -78,7 +78,8 @@ def log_line(line: LogLine) -> Document:
 
 def information(info: AgentInfo) -> Document:
     """The agent itself."""
-    return _camel(dataclasses.asdict(info)) | {"started": timestamp(info.started)}
+    document: Document = _camel(dataclasses.asdict(info))
+    return document | {"started": timestamp(info.started)}
 
 
 def bytecode(source: BuiltinSource | WasmSource) -> str:
@@ -86,10 +87,8 @@ def bytecode(source: BuiltinSource | WasmSource) -> str:
     match source:
         case BuiltinSource():
             return ""
-        case WasmSource(location=PathObject(path=path, digest=digest)):
-            return path or digest
-        case WasmSource(location=ImageObject(url=url)):
-            return url
+        case WasmSource(location=location):
+            return location.path or location.digest if isinstance(location, PathObject) else location.url
         case _:
             assert_never(source)
 

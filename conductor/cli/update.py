@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import click
 
-from conductor.cli.load import WishOptions, report, wasm_source, wish_options
+from conductor.cli.load import module_of, report, wish_options
 from conductor.cli.output import Format, output_option
 from conductor.cli.session import ProgramName, with_agent
 from conductor.errors import InvalidSpec
-from conductor.model.kernel import PullPolicy
-from conductor.model.manifest_limits import limits_spec_of, parse_limits
-from conductor.model.program import ProgramType, UserProgramSpec
+from conductor.model.kernel import ImageObject, PathObject
+from conductor.model.manifest_limits import limits_spec_of
+from conductor.model.program import BuiltinSource, ProgramType, UserProgramSpec, WasmSource
 
 if TYPE_CHECKING:
-    from conductor.client import Agent
+    from conductor.client import Agent, Wish
 
 __all__ = ["changed", "update"]
 
@@ -42,7 +41,7 @@ async def update(
     unset: Sequence[str],
     recreate: bool,
     no_rollback: bool,
-    wish: WishOptions,
+    wish: Wish,
     timeout: float,
     form: Format,
 ) -> int:
@@ -51,23 +50,30 @@ async def update(
     The new one starts beside the old one and takes over once it is proven; counters go on; a new one that fails is
     taken back.
     """
-    spec = changed((await agent.get(name)).spec, wish, unset)
+    status = await agent.get(name)
+    whole = changed(status.spec, wish, unset)
+    if module and status.spec.type is not ProgramType.WASM:
+        raise InvalidSpec("--wasm", f"{name} is a built-in")
     if module:
-        if spec.type is not ProgramType.WASM:
-            raise InvalidSpec("--wasm", f"{name} is a built-in")
-        spec = dataclasses.replace(spec, source=await wasm_source(agent, module, PullPolicy.IF_NOT_PRESENT))
-    return report(await agent.update(spec, overlap=not recreate, rollback=not no_rollback, timeout=timeout), form)
+        whole["wasm"] = module_of(module)
+    answer = await agent.update(name, overlap=not recreate, rollback=not no_rollback, timeout=timeout, **whole)
+    return report(answer, form)
 
 
-def changed(spec: UserProgramSpec, wish: WishOptions, unset: Sequence[str]) -> UserProgramSpec:
-    """The spec with a wish laid over it: settings, grants, labels and limits that are not named stay."""
-    config = {key: value for key, value in (*spec.config.items(), *wish["config"].items()) if key not in unset}
+def changed(spec: UserProgramSpec, wish: Wish, unset: Sequence[str]) -> Wish:
+    """The whole wish for a program with another laid over it: what is not named stays."""
+    config = {key: value for key, value in {**spec.config, **wish["config"]}.items() if key not in unset}
     maps = {grant.name: grant for grant in (*spec.maps, *wish["maps"])}
-    limits = {key: str(value) for key, value in limits_spec_of(spec.limits).items()} | wish["limits"]
-    return dataclasses.replace(
-        spec,
-        config=config,
-        maps=tuple(maps.values()),
-        metadata={**spec.metadata, **wish["metadata"]},
-        limits=parse_limits(limits),
-    )
+    limits = {key: str(value) for key, value in limits_spec_of(spec.limits).items()} | dict(wish["limits"])
+    metadata = {**spec.metadata, **wish["metadata"]}
+    whole: Wish = {"config": config, "maps": tuple(maps.values()), "limits": limits, "metadata": metadata}
+    match spec.source:
+        case BuiltinSource(name=stem):
+            whole["builtin"] = stem
+        case WasmSource(location=location):
+            whole["wasm"] = location.digest if isinstance(location, PathObject) else location.url
+            if isinstance(location, ImageObject):
+                whole["pull_policy"] = location.pull_policy
+        case _:
+            assert_never(spec.source)
+    return whole
