@@ -1,0 +1,264 @@
+"""Decide about kernel programs: (wished, loaded, recorded) -> actions that lead from one to the other.
+
+Applying the actions and deciding again reaches a fixed point. What runs goes on running until its successor is
+attached; an unanswered Attach is never repeated on the same program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from conductor.model.ids import LinkId, Name, ProgramId
+from conductor.model.kernel import TcLink, TcxLink
+from conductor.plan.kernel_sets import KernelWant, LinkRecord, LinkWant, LoadedSet
+
+__all__ = [
+    "Action",
+    "Adopt",
+    "AttachLink",
+    "DetachLink",
+    "Forget",
+    "KernelPlan",
+    "Load",
+    "Replace",
+    "Unload",
+    "Wait",
+    "owners_first",
+    "plan",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Load and attach what is not there; `lender` is the set whose maps it uses."""
+
+    want: KernelWant
+    lender: LoadedSet | None = None
+
+    @property
+    def name(self) -> Name:
+        """Whose wish this is."""
+        return self.want.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replace:
+    """Load and attach the new, then unload the old; if the new fails, unload it and keep the old."""
+
+    want: KernelWant
+    old: tuple[LoadedSet, ...]
+    lender: LoadedSet | None = None
+
+    @property
+    def name(self) -> Name:
+        """Whose wish this is."""
+        return self.want.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachLink:
+    """Attach one link to a loaded program."""
+
+    name: Name
+    program: ProgramId
+    want: LinkWant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetachLink:
+    """Detach a link that nobody wants; without a record it is one that we never made."""
+
+    name: Name
+    link: LinkId
+    record: LinkRecord | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopt:
+    """The link of an unanswered Attach was found: complete its record."""
+
+    name: Name
+    record: LinkRecord
+    link: LinkId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forget:
+    """Drop the record of a link or program that is gone."""
+
+    name: Name
+    record: LinkRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unload:
+    """Unload a set that nobody wants, last program first; its links go along."""
+
+    name: Name
+    old: LoadedSet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Nothing can be loaded before the owner of the maps is."""
+
+    name: Name
+    owner: Name
+
+
+Action = Load | Replace | AttachLink | DetachLink | Adopt | Forget | Unload | Wait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelPlan:
+    """Actions in order, and the set that holds each wish now (also the one that is being replaced)."""
+
+    actions: tuple[Action, ...]
+    holding: Mapping[Name, LoadedSet]
+
+
+def plan(wanted: Mapping[Name, KernelWant], sets: Collection[LoadedSet], records: Collection[LinkRecord]) -> KernelPlan:
+    """Decide what leads from `sets` to `wanted`; no actions (but `Wait`) when nothing is to be done."""
+    return _Planner(sets, records).decide(wanted)
+
+
+def owners_first(wanted: Mapping[Name, KernelWant]) -> tuple[KernelWant, ...]:
+    """Order wishes so that a map owner comes before those who use its maps; circles keep the order of names."""
+    done: dict[Name, KernelWant] = {}
+
+    def visit(name: Name, above: frozenset[Name]) -> None:
+        want = wanted.get(name)
+        if want is None or name in done or name in above:
+            return
+        if want.spec.map_owner is not None:
+            visit(want.spec.map_owner, above | {name})
+        done[name] = want
+
+    for name in sorted(wanted):
+        visit(name, frozenset())
+    return tuple(done.values())
+
+
+class _Planner:
+    """One decision under way: the world by name and by program, and what was decided so far."""
+
+    def __init__(self, sets: Collection[LoadedSet], records: Collection[LinkRecord]) -> None:
+        self._sets = sorted(sets, key=lambda s: s.members[0].id)
+        self._listed = {member.id: member.links for s in sets for member in s.members}
+        self._records: dict[ProgramId, list[LinkRecord]] = {}
+        for record in records:
+            self._records.setdefault(record.program, []).append(record)
+        self._fit: dict[Name, LoadedSet] = {}
+        self._holding: dict[Name, LoadedSet] = {}
+
+    def decide(self, wanted: Mapping[Name, KernelWant]) -> KernelPlan:
+        actions: list[Action] = [*self._forgotten()]
+        for want in owners_first(wanted):
+            actions += self._for(want)
+        unwanted = [s for s in self._sets if s.name not in wanted]
+        borrowing_first = sorted(unwanted, key=lambda s: (not s.lender, -s.members[0].id))
+        actions += [Unload(name=s.name, old=s) for s in borrowing_first]
+        return KernelPlan(actions=tuple(actions), holding=self._holding)
+
+    def _forgotten(self) -> Iterator[Action]:
+        """Records of what is no more. An unanswered Attach stays recorded as long as its program is there."""
+        for program, records in self._records.items():
+            links = self._listed.get(program)
+            for record in records:
+                if links is None or (record.link is not None and record.link not in links):
+                    yield Forget(name=record.name, record=record)
+
+    def _for(self, want: KernelWant) -> Iterator[Action]:
+        mine = [s for s in self._sets if s.name == want.name]
+        fit = [s for s in mine if self._fits(s, want)]
+        keep = next((s for s in fit if self._is_linked(s, want)), None)
+        stale = [s for s in mine if s not in fit]
+        if keep is None and not stale:
+            keep = next(iter(fit), None)
+        if keep is not None:
+            self._fit[want.name] = self._holding[want.name] = keep
+            yield from self._links(keep, want)
+            yield from (Unload(name=want.name, old=s) for s in mine if s is not keep)
+            return
+        # What fits but is not linked is left of a Replace that failed: those before it still run.
+        yield from (Unload(name=want.name, old=s) for s in fit)
+        if stale:
+            self._holding[want.name] = stale[-1]
+        yield self._fresh(want, tuple(stale))
+
+    def _fresh(self, want: KernelWant, stale: tuple[LoadedSet, ...]) -> Action:
+        owner = want.spec.map_owner
+        lender = None if owner is None else self._fit.get(owner)
+        if owner is not None and lender is None:
+            return Wait(name=want.name, owner=owner)
+        return Replace(want=want, old=stale, lender=lender) if stale else Load(want=want, lender=lender)
+
+    def _fits(self, s: LoadedSet, want: KernelWant) -> bool:
+        asked = sorted(program.name for program in want.spec.programs)
+        lender = None if want.spec.map_owner is None else self._fit.get(want.spec.map_owner)
+        return (
+            s.this_boot
+            and s.hash == want.hash
+            and sorted(member.name for member in s.members) == asked
+            and (lender is None or lender.token == s.lender)
+            and not any(self._is_doubtful(member.id) for member in s.members)
+        )
+
+    def _unanswered(self, program: ProgramId) -> list[LinkRecord]:
+        return [record for record in self._records.get(program, ()) if record.link is None]
+
+    def _unknown(self, program: ProgramId) -> list[LinkId]:
+        known = {record.link for record in self._records.get(program, ())}
+        return [link for link in self._listed[program] if link not in known]
+
+    def _is_doubtful(self, program: ProgramId) -> bool:
+        """Whether an Attach went unanswered and cannot be told from what is listed."""
+        unanswered = len(self._unanswered(program))
+        return unanswered > 0 and (unanswered, len(self._unknown(program))) != (1, 1)
+
+    def _standing(self, s: LoadedSet) -> dict[LinkWant, LinkRecord]:
+        """Links that stand, by what they are; the one just found counts."""
+        found = {}
+        for member in s.members:
+            for record in self._records.get(member.id, ()):
+                if record.link is None or record.link in member.links:
+                    found[record.want] = record
+        return found
+
+    def _is_linked(self, s: LoadedSet, want: KernelWant) -> bool:
+        return set(want.links) <= set(self._standing(s))
+
+    def _links(self, s: LoadedSet, want: KernelWant) -> Iterator[Action]:
+        """Links to adopt, detach and attach: new before old, but where both would sit at one place."""
+        yield from self._found(s)
+        standing = self._standing(s)
+        missing = [w for w in dict.fromkeys(want.links) if w not in standing]
+        doomed = [(w, r) for w, r in standing.items() if w not in want.links and r.link is not None]
+        places = {_place(w) for w in missing}
+        in_the_way = [r for w, r in doomed if _place(w) in places]
+        yield from (_detach(r) for r in in_the_way)
+        yield from (AttachLink(name=want.name, program=s.member(w.function).id, want=w) for w in missing)
+        yield from (_detach(r) for _, r in doomed if r not in in_the_way)
+
+    def _found(self, s: LoadedSet) -> Iterator[Action]:
+        for member in s.members:
+            unanswered, unknown = self._unanswered(member.id), self._unknown(member.id)
+            if unanswered:
+                yield Adopt(name=s.name, record=unanswered[0], link=unknown[0])
+            else:
+                yield from (DetachLink(name=s.name, link=link) for link in unknown)
+
+
+def _detach(record: LinkRecord) -> DetachLink:
+    assert record.link is not None
+    return DetachLink(name=record.name, link=record.link, record=record)
+
+
+def _place(want: LinkWant) -> tuple[object, ...]:
+    """Where one program can sit only once; priorities and verdicts are no part of a place."""
+    if not want.interface:
+        return (want.function, want.link)
+    link = want.link
+    direction = link.direction if isinstance(link, TcLink | TcxLink) else None
+    return (want.function, want.interface, want.index, getattr(link, "netns", None), direction)
