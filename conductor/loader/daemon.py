@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
+from grpclib.events import SendTrailingMetadata, listen
 from grpclib.server import Server
 
 from conductor.bpf.library import libbpf_version
@@ -21,7 +22,7 @@ from conductor.loader.directory import OwnDirectory
 from conductor.loader.ledger import Ledger
 from conductor.loader.listener import listening
 from conductor.loader.programs import Programs
-from conductor.loader.rpc import Door
+from conductor.loader.rpc import Door, explain
 from conductor.loader.service import BpfmanService, HealthService, StatsService
 from conductor.loader.sole import sole_owner, sole_user
 from conductor.loader.store import RecordStore
@@ -96,6 +97,7 @@ def _boot_id() -> str:
 @asynccontextmanager
 async def _serving(doors: list[Door], listener: socket_module.socket) -> AsyncIterator[None]:
     server = Server(doors)
+    listen(server, SendTrailingMetadata, explain)
     await server.start(sock=listener)
     try:
         yield

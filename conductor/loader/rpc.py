@@ -9,9 +9,11 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from grpclib.const import Cardinality, Handler, Status
+from grpclib.events import SendTrailingMetadata
 from grpclib.exceptions import GRPCError
 
 from conductor import __version__
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from grpclib.server import Stream
 
-__all__ = ["LARGEST", "Door", "may_call"]
+__all__ = ["LARGEST", "Door", "explain", "may_call"]
 
 log = logging.getLogger(__name__)
 LARGEST = 4 << 20
@@ -32,6 +34,7 @@ _PATIENCE = 30.0
 """Seconds that a request may take to come in."""
 _SENTENCE = 2_000
 """Characters of a status message: clients refuse headers past 8 KiB, and a character may take 12 there."""
+_reason: ContextVar[str] = ContextVar("reason", default="")
 _SO_PEERGROUPS = 59
 _PEER = struct.Struct("3i")
 
@@ -128,9 +131,16 @@ async def _translated(path: str) -> AsyncIterator[None]:
         sentence = str(error)
         if len(sentence) > _SENTENCE:
             sentence = sentence[: _SENTENCE - 1] + "…"
+        _reason.set(error.reason)
         raise GRPCError(Status(error.code.value), sentence) from error
     except GRPCError:
         raise
     except Exception as error:
         log.exception("%s failed", path)
         raise GRPCError(Status.INTERNAL, f"{type(error).__name__} in the loader; its log has the trace") from error
+
+
+async def explain(event: SendTrailingMetadata) -> None:
+    """Name the refusal's class in the `reason` trailer: one status code stands for several."""
+    if event.status is not Status.OK and _reason.get():
+        event.metadata["reason"] = _reason.get()
