@@ -91,7 +91,7 @@ class Session:
         return tuple(program for program in asked if program is not None)
 
     def _parse(self, item: Any) -> KernelLoaded:
-        return loaded_from_wire(item.info, item.kernel_info, bpfman_numbers=self.daemon.flavour is Flavour.GO)
+        return loaded_from_wire(item.info, item.kernel_info, bpfman_numbers=self.daemon.flavour is not Flavour.RUST)
 
     async def _links(self, program: KernelLoaded) -> KernelLoaded | None:
         try:

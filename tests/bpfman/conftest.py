@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from conductor.model.kernel import KernelFunctionSpec, KernelType, TracepointLin
 from conductor.ports import Kernel, KernelLoad
 from tests.fakes.bpfman_daemon import Manners, serving
 from tests.fakes.kernel import FakeKernel, FakeObject
+from tests.loader.running import Daemon
 
 BOOT = "11111111-2222-3333-4444-555555555555"
 OWNER = "ebpfconductor.io/owner"
@@ -29,6 +31,7 @@ class World:
     rejected_path: str
     first: KernelFunctionSpec
     second: KernelFunctionSpec
+    rejected: KernelFunctionSpec
     first_link: TracepointLink
     second_link: TracepointLink
     map: str
@@ -69,6 +72,7 @@ def fake_world(kernel: Kernel) -> World:
         rejected_path=REJECTED,
         first=FIRST,
         second=SECOND,
+        rejected=FIRST,
         first_link=TracepointLink(name="raw_syscalls/sys_enter"),
         second_link=TracepointLink(name="raw_syscalls/sys_exit"),
         map="counts",
@@ -106,8 +110,44 @@ async def _bare() -> AsyncIterator[World]:
     yield fake_world(fake_kernel())
 
 
-@pytest.fixture(params=["fake", Manners.LOADER, Manners.RUST, Manners.GO], ids=str)
+@asynccontextmanager
+async def _real(daemon: Daemon, pair: Path, rejected: Path) -> AsyncIterator[World]:
+    async with road(daemon.folder) as kernel:
+        yield World(
+            kernel=kernel,
+            path=str(pair),
+            rejected_path=str(rejected),
+            first=FIRST,
+            second=SECOND,
+            rejected=KernelFunctionSpec(name="bad", type=KernelType.TRACEPOINT),
+            first_link=TracepointLink(name="raw_syscalls/sys_enter"),
+            second_link=TracepointLink(name="raw_syscalls/sys_exit"),
+            map="by_pid",
+            variable="only_pid",
+        )
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, bpffs: Path) -> Iterator[Daemon]:
+    """A real `conductor loader`, ended with all that it loaded."""
+    daemon = Daemon(folder=tmp_path, bpffs=bpffs)
+    daemon.start(unload_on_stop=True)
+    yield daemon
+    if daemon.process is not None:
+        daemon.end(signal.SIGTERM)
+
+
+@pytest.fixture(
+    params=["fake", Manners.LOADER, Manners.RUST, Manners.GO, pytest.param("real loader", marks=pytest.mark.kernel)],
+    ids=str,
+)
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> WorldMaker:
     """Every kernel that the contract holds for."""
-    manners = request.param
-    return _bare if manners == "fake" else lambda: _through(tmp_path, manners)
+    kind = request.param
+    if kind == "fake":
+        return _bare
+    if isinstance(kind, Manners):
+        return lambda: _through(tmp_path, kind)
+    compiled = request.getfixturevalue("compiled")
+    daemon = request.getfixturevalue("daemon")
+    return lambda: _real(daemon, compiled("counters"), compiled("rejected"))

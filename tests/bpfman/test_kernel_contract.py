@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from conductor.errors import AlreadyExists, ConductorError, NotFound, VerifierRejected
+from conductor.errors import AlreadyExists, ConductorError, NotFound, NotSupported, VerifierRejected
 from conductor.model.ids import LinkId, ProgramId
 from conductor.model.kernel import KernelFunctionSpec, KernelType
 from tests.bpfman.conftest import OWNER, World, WorldMaker
@@ -122,8 +122,8 @@ def test_refused_load_leaves_nothing(world: WorldMaker) -> None:
 def test_verifier_names_the_program_and_says_why(world: WorldMaker) -> None:
     async def story(w: World) -> None:
         with pytest.raises(VerifierRejected) as rejected:
-            await w.kernel.load(replace(w.load(w.first), path=w.rejected_path))
-        assert rejected.value.program == w.first.name
+            await w.kernel.load(replace(w.load(w.rejected), path=w.rejected_path))
+        assert rejected.value.program == w.rejected.name
         assert rejected.value.log
         assert await w.kernel.loaded({OWNER: w.owner}) == ()
 
@@ -134,6 +134,20 @@ def test_global_data_of_the_right_size_is_taken(world: WorldMaker) -> None:
     async def story(w: World) -> None:
         loaded = await w.kernel.load(replace(w.load(w.first), global_data={w.variable: b"\1\0\0\0"}))
         assert len(loaded) == 1
+
+    run(world, story)
+
+
+def test_map_owner_lends_its_maps(world: WorldMaker) -> None:
+    async def story(w: World) -> None:
+        (owner,) = await w.kernel.load(w.load(w.first))
+        lent = replace(w.load(w.second), map_owner=owner.id)
+        if w.kernel.status.flavour == "bpfman-rust":
+            with pytest.raises(NotSupported, match="does not share maps"):
+                await w.kernel.load(lent)
+            return
+        (guest,) = await w.kernel.load(lent)
+        assert set(owner.map_ids) & set(guest.map_ids)
 
     run(world, story)
 
