@@ -11,7 +11,7 @@ from conductor.model.ids import Name
 from conductor.model.program import ProgramSpec, Source, UserProgramSpec
 from conductor.model.status import Cost, KernelStatus, ProgramStatus
 
-__all__ = ["Logs", "Objects", "Programs", "Registry"]
+__all__ = ["Logs", "Objects", "Programs", "Registry", "SourceHolder"]
 
 
 class Programs(Protocol):
@@ -38,6 +38,14 @@ class Programs(Protocol):
     async def kernel_log(self, name: Name) -> tuple[str, ...]: ...
     def costs(self) -> tuple[Cost, ...]: ...
     def ready(self) -> tuple[bool, tuple[str, ...]]: ...
+
+
+class SourceHolder(Protocol):
+    """The Program Manager, as a source of wishes reaches it."""
+
+    async def set_source(self, source: Source, specs: Sequence[ProgramSpec]) -> None:
+        """Replace the whole set of one source."""
+        ...
 
 
 class Registry(Protocol):

@@ -1,0 +1,294 @@
+"""The composition root: everything that lives in the agent's process, in the order in which it starts.
+
+Stopping is the same column from the bottom up. Nothing here decides: parts are made, joined and told to run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+
+from conductor import __version__
+from conductor.api import grpc, http
+from conductor.api.counts import BOUNDS
+from conductor.api.manifest_files import ManifestFiles
+from conductor.api.peer import Gate
+from conductor.api.server import GrpcServer
+from conductor.bpf.maps import open_map
+from conductor.bpfman.road import BpfmanRoad
+from conductor.builtin import BUILTINS, parse_config
+from conductor.config import Config
+from conductor.errors import ConductorError
+from conductor.exporter.metrics import Build, SelfMetrics
+from conductor.exporter.page import Page
+from conductor.exporter.store import SeriesStore
+from conductor.managers.builtin_runtime import BuiltinRuntime
+from conductor.managers.bus import Bus
+from conductor.managers.cache import CacheManager
+from conductor.managers.files import StateDir
+from conductor.managers.kernel_half import KernelHalf
+from conductor.managers.logs import LogBook
+from conductor.managers.program import ProgramManager
+from conductor.managers.registry import RegistryManager
+from conductor.model.agent import AgentInfo
+from conductor.model.grants import Access
+from conductor.model.program import ProgramType
+from conductor.model.status import Cost, KernelStatus, ProgramStatus
+from conductor.net.interfaces import Interfaces
+from conductor.ports import MapHandle, MapOpener
+from conductor.privilege import group_id
+
+__all__ = ["run"]
+
+STOP_SECONDS = 20.0
+"""From the first signal to the end of the process, whatever a part does."""
+TICK_SECONDS = 1.0
+"""Between snapshots of the metrics page."""
+
+log = logging.getLogger(__name__)
+
+
+def run(config: Config) -> int:
+    """Run the agent until it is told to stop; answer the exit code. Its rights are gone already."""
+    code = 0
+    try:
+        asyncio.run(_life(config))
+    except* ConductorError as group:
+        code = 1
+        for error in _leaves(group):
+            log.error("%s", error)  # noqa: TRY400 - one sentence is what helps; the trace is ours alone
+    return code
+
+
+async def _life(config: Config) -> None:
+    with _stop_signals() as stopping:
+        async with _running(config):
+            await stopping.wait()
+            log.info("stopping; kernel programs stay attached")
+            asyncio.get_running_loop().call_later(STOP_SECONDS, _give_up)
+
+
+@asynccontextmanager
+async def _running(config: Config) -> AsyncIterator[None]:
+    """The start-up column."""
+    node = config.node_name or socket.gethostname()
+    boot_id = _boot_id()
+    bus, logs, store = Bus(), LogBook(), SeriesStore()
+    page, view = Page(store=store), View()
+    async with AsyncExitStack() as stack:
+        state_dir = stack.enter_context(StateDir.opened(config.agent.state_dir))
+        door = await stack.enter_async_context(
+            http.serving(
+                address=config.http_address,
+                page=page,
+                programs=view.programs,
+                ready=view.ready,
+                kernel=view.kernel,
+                costs=view.costs,
+                node=node,
+                version=__version__,
+            )
+        )
+        road = await stack.enter_async_context(
+            BpfmanRoad.running(
+                mode=config.road.mode,
+                bpfman_socket=config.road.bpfman_socket,
+                loader_socket=config.road.loader_socket,
+                state_dir=state_dir.root,
+                boot_id=boot_id,
+            )
+        )
+        cache = await stack.enter_async_context(
+            CacheManager.running(interfaces=Interfaces(), node_name=node, names_file=config.agent.names, bus=bus)
+        )
+        kernel_half = await stack.enter_async_context(
+            KernelHalf.running(
+                kernel=road,
+                open_map=map_opener(config.road.pin_prefix),
+                objects=state_dir.objects,
+                records=state_dir.root / "kernel",
+                boot_id=boot_id,
+                owner=f"{node}:{state_dir.root}",
+                interfaces=Interfaces(),
+                publish=bus.publish,
+                clock=time.time,
+            )
+        )
+        programs = await stack.enter_async_context(
+            ProgramManager.running(
+                kernel_half=kernel_half,
+                runtimes={ProgramType.BUILTIN: BuiltinRuntime(builtins=BUILTINS, parse_config=parse_config)},
+                store=store,
+                lookup=cache,
+                state_dir=state_dir,
+                bus=bus,
+                logs=logs,
+                clock=time.time,
+            )
+        )
+        files = ManifestFiles(paths=config.agent.apply, programs=programs)
+        await files.look()
+        view.begin(programs=programs, problems=lambda: (*cache.problems(), *filter(None, [files.problem])))
+        started = time.time()
+        server = await stack.enter_async_context(
+            grpc.serving(
+                socket=config.agent_socket,
+                programs=programs,
+                registry=RegistryManager(builtins=BUILTINS),
+                logs=logs,
+                objects=state_dir.objects,
+                bus=bus,
+                info=lambda: _info(view=view, road=road, door=door, node=node, started=started),
+                gate=_gate(config),
+            )
+        )
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        loops = (
+            tasks.create_task(files.run(), name="manifest-files"),
+            tasks.create_task(
+                _snapshots(store=store, page=page, view=view, bus=bus, door=door, server=server, node=node),
+                name="snapshots",
+            ),
+        )
+        log.info("serving %s and http://%s", config.agent_socket, door.address)
+        yield
+        for task in loops:
+            task.cancel()
+
+
+class View:
+    """What HTTP shows: the Program Manager once there is one, and that it is starting before."""
+
+    def __init__(self) -> None:
+        self._programs: ProgramManager | None = None
+        self._problems: Callable[[], tuple[str, ...]] = tuple
+
+    def begin(self, *, programs: ProgramManager, problems: Callable[[], tuple[str, ...]]) -> None:
+        """Show the managers from now on; `problems` are degraded conditions beyond theirs."""
+        self._programs, self._problems = programs, problems
+
+    def programs(self) -> tuple[ProgramStatus, ...]:
+        """User programs."""
+        return self._programs.observed() if self._programs else ()
+
+    def kernel(self) -> tuple[KernelStatus, ...]:
+        """Kernel programs."""
+        return self._programs.kernel() if self._programs else ()
+
+    def costs(self) -> tuple[Cost, ...]:
+        """What user programs cost."""
+        return self._programs.costs() if self._programs else ()
+
+    def ready(self) -> tuple[bool, tuple[str, ...]]:
+        """Whether the agent is ready, and a line per thing amiss."""
+        if self._programs is None:
+            return False, ("the agent is starting",)
+        ready, lines = self._programs.ready()
+        return ready, (*lines, *(f"degraded: {line}" for line in self._problems()))
+
+
+async def _snapshots(
+    *, store: SeriesStore, page: Page, view: View, bus: Bus, door: http.HttpDoor, server: GrpcServer, node: str
+) -> None:
+    """Take a snapshot of all series each second, the agent's own first; runs for ever."""
+    build = Build(version=__version__, python=platform.python_version(), node=node)
+    own = SelfMetrics(store=store, page=page, build=build, call_bounds=BOUNDS)
+    while True:
+        own.update(
+            programs=view.programs(),
+            costs=view.costs(),
+            kernel=view.kernel(),
+            ready=view.ready(),
+            queues={"events": bus.depth},
+            queue_waits={"events": bus.waits},
+            calls=server.counts,
+            requests=door.requests,
+            loop_lag=door.loop_lag,
+        )
+        await asyncio.to_thread(page.tick, time.time())
+        await asyncio.sleep(TICK_SECONDS)
+
+
+def map_opener(prefixes: Sequence[tuple[Path, Path]]) -> MapOpener:
+    """Open maps by the daemon's paths, as far as they lie elsewhere for us (`--pin-prefix`)."""
+
+    def opener(pin: Path, access: Access) -> MapHandle:
+        for theirs, ours in prefixes:
+            if pin.is_relative_to(theirs):
+                return open_map(ours / pin.relative_to(theirs), access)
+        return open_map(pin, access)
+
+    return opener
+
+
+def _info(*, view: View, road: BpfmanRoad, door: http.HttpDoor, node: str, started: float) -> AgentInfo:
+    ready, reasons = view.ready()
+    status = road.status
+    return AgentInfo(
+        version=__version__,
+        node=node,
+        road=status.road,
+        flavour=status.flavour,
+        road_version=status.version,
+        road_connected=status.connected,
+        road_problem=status.problem,
+        features=("builtin", "manifests", "upload"),
+        http_address=door.address,
+        started=started,
+        ready=ready,
+        reasons=reasons,
+        pid=os.getpid(),
+    )
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _gate(config: Config) -> Gate:
+    read, change = config.agent.read_group, config.agent.change_group
+    return Gate(
+        owner=os.geteuid(),
+        read_group=group_id(read, "--read-group") if read else None,
+        change_group=group_id(change, "--change-group") if change else None,
+    )
+
+
+@contextmanager
+def _stop_signals() -> Iterator[asyncio.Event]:
+    """Turn SIGTERM and SIGINT into an event; the second one ends the process at once."""
+    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+
+    def stop() -> None:
+        if stopping.is_set():
+            _give_up()
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield stopping
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def _give_up() -> None:
+    """End at once: wishes and kernel programs are safe on disk and in the kernel."""
+    log.error("not everything ended within %.0f s: leaving as it is", STOP_SECONDS)
+    os._exit(1)
+
+
+def _leaves(group: BaseExceptionGroup[ConductorError]) -> list[ConductorError]:
+    found: list[ConductorError] = []
+    for error in group.exceptions:
+        found.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    return found
