@@ -17,18 +17,15 @@ from conductor.errors import BudgetExceeded, DeadlineExceeded, InvalidSpec, Mess
 
 __all__ = ["Call"]
 
-RECEIVE_SECONDS = 60.0
-"""Longest wait for the next bytes of a caller."""
-SEND_SECONDS = 30.0
-"""Longest wait for a caller to read one message."""
 FINISH_SECONDS = 5.0
 
 
 class Call(Stream[Any, Any]):
     """A request on its stream. grpclib's own would buffer 4 GiB in silence and name every slip UNKNOWN."""
 
-    receive_seconds = RECEIVE_SECONDS
-    send_seconds = SEND_SECONDS
+    def __init__(self, *args: Any, patience: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._patience = patience
 
     @override
     async def recv_message(self) -> Any:
@@ -37,10 +34,10 @@ class Call(Stream[Any, Any]):
         Raises `MessageTooLarge` as soon as the length says so, `InvalidSpec` for what is cut short or missing.
         """
         try:
-            async with asyncio.timeout(self.receive_seconds):
+            async with asyncio.timeout(self._patience):
                 data = await self._receive()
         except TimeoutError:
-            raise DeadlineExceeded(f"no whole message came within {self.receive_seconds:g} s") from None
+            raise DeadlineExceeded(f"no whole message came within {self._patience:g} s") from None
         if data is not None:
             return self._codec.decode(data, self._recv_type)
         if not self._cardinality.client_streaming:
@@ -51,12 +48,10 @@ class Call(Stream[Any, Any]):
     async def send_message(self, message: Any) -> None:
         """Send a message. Raises `BudgetExceeded` when the caller does not read it."""
         try:
-            async with asyncio.timeout(self.send_seconds):
+            async with asyncio.timeout(self._patience):
                 await super().send_message(message)
         except TimeoutError:
-            raise BudgetExceeded(
-                f"the caller read nothing for {self.send_seconds:g} s: call again, read faster"
-            ) from None
+            raise BudgetExceeded(f"the caller read nothing for {self._patience:g} s: call again, read faster") from None
 
     async def finish(self, refusal: Refusal | None) -> None:
         """Send the status, unless the caller is gone or does not even take that."""

@@ -16,7 +16,7 @@ from conductor.api.calls.streams import StreamCalls
 from conductor.api.health import HealthService
 from conductor.api.parts import Logs, Objects, Programs, Registry
 from conductor.api.peer import Gate
-from conductor.api.server import STOP_SECONDS, GrpcServer
+from conductor.api.server import PATIENCE_SECONDS, STOP_SECONDS, GrpcServer
 from conductor.api.watch import Watchers
 from conductor.managers.bus import Bus
 from conductor.model.agent import AgentInfo
@@ -60,6 +60,7 @@ async def serving(
     info: Callable[[], AgentInfo],
     gate: Gate,
     stop_seconds: float = STOP_SECONDS,
+    patience: float = PATIENCE_SECONDS,
 ) -> AsyncIterator[GrpcServer]:
     """Serve `agent.v1.agent` and health on a Unix socket until the scope ends.
 
@@ -70,5 +71,7 @@ async def serving(
             programs=programs, registry=registry, logs=logs, objects=objects, watchers=watchers, info=info
         )
         services = (service, HealthService(ready=programs.ready))
-        async with GrpcServer.serving(path=socket, services=services, gate=gate, stop_seconds=stop_seconds) as server:
+        async with GrpcServer.serving(
+            path=socket, services=services, gate=gate, stop_seconds=stop_seconds, patience=patience
+        ) as server:
             yield server

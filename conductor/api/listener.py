@@ -38,7 +38,7 @@ def listening(path: Path, *, mode: int = 0o660, group: int | None = None) -> Ite
             path.parent.mkdir(parents=True, exist_ok=True)
             with _alone(path.parent):
                 _remove_dead(path)
-                os.fchmod(sock.fileno(), mode)  # before bind: the node is born with it (Linux), no moment of 0777
+                os.fchmod(sock.fileno(), 0o600)  # before bind: the node is born with it (Linux), no moment of 0777
                 sock.bind(str(path))
         except PermissionError as error:
             raise NotAllowed(f"{path}: {error.strerror}; its directory must belong to the agent's user") from error
@@ -47,6 +47,7 @@ def listening(path: Path, *, mode: int = 0o660, group: int | None = None) -> Ite
         born = path.stat()
         try:
             _give(path, group)
+            path.chmod(mode)
             sock.listen(_BACKLOG)
             yield sock
         finally:

@@ -35,6 +35,8 @@ MAX_CALLS = 512
 UNARY_SECONDS = 600.0
 """Deadline of a call that brings none; streams have none."""
 STOP_SECONDS = 5.0
+PATIENCE_SECONDS = 30.0
+"""Longest wait for a caller to send or read one message."""
 _ANSWER_SECONDS = 0.05
 """Kept from a caller's deadline, so that our sentence arrives before it gives up."""
 
@@ -50,8 +52,9 @@ class Service(Protocol):
 class GrpcServer:
     """Own the agent's socket, its connections and the calls on them."""
 
-    def __init__(self, *, services: Collection[Service], gate: Gate) -> None:
+    def __init__(self, *, services: Collection[Service], gate: Gate, patience: float = PATIENCE_SECONDS) -> None:
         self.counts = CallCounts()
+        self._patience = patience
         self._methods = {path: handler for service in services for path, handler in service.__mapping__().items()}
         self._gate, self._codec, self._dispatch = gate, Codec(), _DispatchServerEvents()
         self._connections: dict[Connection, Caller] = {}
@@ -62,14 +65,21 @@ class GrpcServer:
     @classmethod
     @asynccontextmanager
     async def serving(
-        cls, *, path: Path, services: Collection[Service], gate: Gate, stop_seconds: float = STOP_SECONDS
+        cls,
+        *,
+        path: Path,
+        services: Collection[Service],
+        gate: Gate,
+        stop_seconds: float = STOP_SECONDS,
+        patience: float = PATIENCE_SECONDS,
     ) -> AsyncIterator[GrpcServer]:
         """Serve until the scope ends; then streams are told, running calls have `stop_seconds` to answer.
 
+        A caller that sends or reads nothing for `patience` seconds in the middle of a message is refused.
         With one group to let in the socket is 0660 and that group's; with two, anyone may connect and the peer
         check decides. Raises `AddressInUse`, `NotAllowed`, `StateUnwritable`.
         """
-        self = cls(services=services, gate=gate)
+        self = cls(services=services, gate=gate, patience=patience)
         groups = {gate.read_group, gate.change_group} - {None}
         mode = 0o666 if len(groups) > 1 else 0o660
         with listening(path, mode=mode, group=next(iter(groups)) if len(groups) == 1 else None) as sock:
@@ -141,6 +151,7 @@ class GrpcServer:
             codec=self._codec,
             status_details_codec=None,
             dispatch=self._dispatch,
+            patience=self._patience,
         )
         refusal = await self._run(caller, path, handler, call, headers)
         await call.finish(refusal)
@@ -149,7 +160,10 @@ class GrpcServer:
     async def _run(self, caller: Caller, path: str, handler: Handler, call: Call, headers: Headers) -> Refusal | None:
         """Run a handler. The one place where exceptions become statuses."""
         try:
-            async with asyncio.timeout(_seconds_left(headers, handler)):
+            seconds = _seconds_left(headers, handler)
+            async with asyncio.timeout(seconds):
+                if seconds == 0:
+                    raise TimeoutError
                 if len(self._calls) > MAX_CALLS:
                     raise BudgetExceeded(f"{MAX_CALLS} calls are running already: try again")
                 self._gate.check(caller, permission_of(path))

@@ -16,8 +16,8 @@ from conductor.api.peer import Gate
 from conductor.api.server import GrpcServer
 from conductor.client import Agent
 from conductor.managers.bus import Bus
-from conductor.managers.files import StateDir
 from conductor.managers.logs import LogBook
+from conductor.managers.objects import ObjectStore
 from conductor.model.agent import AgentInfo, Available
 from conductor.model.grants import MapNeed, MapType
 from conductor.model.metrics import MetricKind, MetricSpec
@@ -48,15 +48,21 @@ class House:
     server: GrpcServer
     programs: FakePrograms
     logs: LogBook
-    state: StateDir
 
 
 @asynccontextmanager
 async def house(
-    gate: Gate | None = None, *, socket: Path | None = None, stop_seconds: float = 2
+    gate: Gate | None = None,
+    *,
+    socket: Path | None = None,
+    stop_seconds: float = 2,
+    patience: float = 5,
 ) -> AsyncIterator[House]:
     """Serve an agent until the scope ends."""
-    with TemporaryDirectory(prefix="api-") as root, StateDir.opened(Path(root) / "state") as state:
+    with TemporaryDirectory(prefix="api-") as root:
+        os.chmod(root, 0o755)  # noqa: PTH101 -- other users must reach the socket
+        store = ObjectStore(root=Path(root) / "objects", object_bytes=8 << 20)
+        store.prepare()
         bus, logs, path = Bus(), LogBook(), socket or Path(root) / "agent.sock"
         async with (
             FakePrograms.running(bus=bus) as programs,
@@ -65,14 +71,15 @@ async def house(
                 programs=programs,
                 registry=Registry(),
                 logs=logs,
-                objects=state.objects,
+                objects=store,
                 bus=bus,
                 info=lambda: INFO,
                 gate=gate or Gate(owner=os.getuid()),
                 stop_seconds=stop_seconds,
+                patience=patience,
             ) as server,
         ):
-            yield House(path, server, programs, logs, state)
+            yield House(path, server, programs, logs)
 
 
 def tell(story: Callable[[House, Agent], Awaitable[None]], **kwargs: Any) -> None:

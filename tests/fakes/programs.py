@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+from conductor.api.scope import task_group
 from conductor.errors import AlreadyExists, InvalidSpec, NameTaken, NotFound, NotYet, SourceHolds
 from conductor.managers.bus import Bus
 from conductor.model.agent import Applied
@@ -52,7 +53,7 @@ class FakePrograms:
     @classmethod
     @asynccontextmanager
     async def running(cls, *, bus: Bus) -> AsyncIterator[FakePrograms]:
-        async with asyncio.TaskGroup() as group:
+        async with task_group() as group:
             yield cls(bus=bus, group=group)
 
     async def load(self, spec: UserProgramSpec, *, source: Source = Source.GRPC) -> ProgramStatus:
