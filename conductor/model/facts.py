@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["EXTERNAL", "Container", "Interface", "Workload"]
+__all__ = ["EXTERNAL", "Container", "HostFacts", "Interface", "Workload"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,3 +41,14 @@ class Interface:
     """It carries the default route."""
     addresses: tuple[str, ...] = ()
     """Addresses in text form, without prefix length."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFacts:
+    """The machine the agent runs on."""
+
+    node: str
+    kernel: str = ""
+    machine: str = ""
+    cpus: int = 1
+    memory_bytes: int = 0
