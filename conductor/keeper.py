@@ -26,7 +26,7 @@ __all__ = ["Errand", "Job", "keep"]
 Tell = Callable[[str], None]
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
-START_PATIENCE, STOP_PATIENCE = 10.0, 15.0
+START_PATIENCE, STOP_PATIENCE = 10.0, 25.0
 _WRONG_SETTINGS = 2
 
 

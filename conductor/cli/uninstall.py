@@ -21,7 +21,7 @@ from conductor.locks import holder
 
 __all__ = ["uninstall"]
 
-_PATIENCE = 20.0
+_PATIENCE = 30.0
 _UNINSTALL = ("agent_socket", "loader_socket", "bpffs", "state_dir", "cache_dir", "user", "groups", "allow_uid0")
 
 
