@@ -57,6 +57,17 @@ class OwnDirectory:
         """Whole files, sorted; half-written ones of an earlier run are none."""
         return tuple(sorted(name for name in self._all() if not name.endswith(_AFTER_TEMPORARY)))
 
+    def reach(self, name: str) -> Path:
+        """Path of a file for those who open by path, valid while this is open; nobody can put another in its place."""
+        return Path(f"/proc/self/fd/{self._fd}/{name}")
+
+    def size(self, name: str) -> int | None:
+        """Size of a file in bytes; None if there is none."""
+        try:
+            return os.stat(name, dir_fd=self._fd, follow_symlinks=False).st_size
+        except OSError:
+            return None
+
     def read(self, name: str) -> bytes | None:
         """Read a file; None if there is none. Raises `OSError`."""
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
@@ -12,7 +13,15 @@ from conductor.bpf.declarations import MapDecl
 from conductor.bpf.info import ProgramInfo, map_info, program_info
 from conductor.bpf.object_file import read_object
 from conductor.bpf.objects import BpfObject
-from conductor.errors import ConductorError, InvalidSpec
+from conductor.errors import (
+    ConductorError,
+    InvalidSpec,
+    KernelRefused,
+    NotSupported,
+    ObjectUnreadable,
+    StateUnwritable,
+    VerifierRejected,
+)
 from conductor.loader.bpffs import BpfFs, map_mode
 from conductor.loader.kinds import kind_of, settled_type
 from conductor.loader.ledger import Ledger
@@ -29,6 +38,7 @@ from conductor.ports import KernelLoad
 
 __all__ = ["WRITABLE_MAPS", "Programs"]
 
+log = logging.getLogger(__name__)
 WRITABLE_MAPS = "ebpfconductor.io/writable-maps"
 """Load metadata: names of maps, with commas between, whose pins the group may write."""
 
@@ -43,12 +53,15 @@ class Programs:
         """Adopt what an earlier run left: records and pins that belong together stay, everything else goes."""
         found = self._bpffs.pins()
         plan = recovery(store.read(), pins=found, programs=self._pinned(found), boot_id=self._boot_id)
-        for key in plan.forget:
-            store.remove(key)
-        for record in plan.write:
-            store.write(record)
         self._bpffs.unpin(plan.unpin)
         self._ledger.adopt(plan.keep)
+        try:
+            for key in plan.forget:
+                store.remove(key)
+            for record in plan.write:
+                store.write(record)
+        except StateUnwritable as error:
+            log.warning("what was found is not written down: %s", error)  # the next start finds the same again
 
     def load(self, wish: KernelLoad) -> LoadRecord:
         """Load all programs of a wish or none.
@@ -56,8 +69,20 @@ class Programs:
         Raises `ObjectUnreadable`, `InvalidSpec`, `VerifierRejected`, `NotSupported`, `KernelRefused`, `NotFound`.
         """
         data = read_object(Path(wish.path))
+        trimmed = self._btf.of(data)
+        try:
+            return self._load(data, wish, trimmed)
+        except (KernelRefused, NotSupported, ObjectUnreadable, VerifierRejected):
+            if trimmed is None:
+                raise
+        # Whoever is refused is refused by libbpf with the kernel's own BTF, not for what we left of it.
+        record = self._load(data, wish, None)
+        self._btf.give_up(data)
+        return record
+
+    def _load(self, data: bytes, wish: KernelLoad, btf: Path | None) -> LoadRecord:
         with ExitStack() as undo:
-            obj = undo.enter_context(self._opened(data, wish))
+            obj = undo.enter_context(BpfObject.open(data, name=_stem(wish.path), custom_btf=btf))
             types = _prepared(obj, wish)
             self._reuse_maps(obj, wish)
             writable = _writable(wish.metadata, obj)
@@ -68,7 +93,6 @@ class Programs:
             self._ledger.put(record)  # from here on the Load is done
             undo.pop_all()
             obj.close()
-        self._btf.learn(data)
         return record
 
     def unload(self, id_: ProgramId) -> None:
@@ -92,10 +116,6 @@ class Programs:
             raise failure
 
     # --- loading, step by step ----------------------------------------------------------------------------------------
-
-    def _opened(self, data: bytes, wish: KernelLoad) -> BpfObject:
-        name = Path(wish.path).name.partition(".")[0]
-        return BpfObject.open(data, name=name, custom_btf=self._btf.of(data))
 
     def _reuse_maps(self, obj: BpfObject, wish: KernelLoad) -> None:
         """Use the owner's maps of the same names, and those that are shared by name."""
@@ -166,6 +186,10 @@ class Programs:
                     continue
                 there[name] = PinnedProgram(info.id, info.tag)
         return there
+
+
+def _stem(path: str) -> str:
+    return Path(path).name.partition(".")[0]
 
 
 def _prepared(obj: BpfObject, wish: KernelLoad) -> dict[str, KernelType]:

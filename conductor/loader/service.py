@@ -19,7 +19,15 @@ from conductor.loader.ledger import Ledger
 from conductor.loader.programs import Programs
 from conductor.loader.records import LoadRecord, ProgramRecord
 from conductor.loader.verifier_logs import VerifierLogs
-from conductor.loader.wire import filter_from_wire, hook_from_wire, info_to_wire, kernel_to_wire, load_from_wire
+from conductor.loader.wire import (
+    entry_to_wire,
+    filter_from_wire,
+    hook_from_wire,
+    info_to_wire,
+    kernel_to_wire,
+    list_to_wire,
+    load_from_wire,
+)
 from conductor.loader.worker import Worker
 from conductor.model.ids import LinkId, ProgramId
 from conductor.proto.bpfman import v1 as pb
@@ -30,6 +38,8 @@ __all__ = ["BpfmanService", "HealthService", "StatsService"]
 
 log = logging.getLogger(__name__)
 APP = "ebpfconductor.io/app"
+"""Load metadata: the name under which a refusal's log is kept."""
+_ENTRIES = 4096
 
 
 class BpfmanService(pb.BpfmanBase):
@@ -40,6 +50,7 @@ class BpfmanService(pb.BpfmanBase):
     ) -> None:
         self._worker, self._ledger, self._bpffs = worker, ledger, bpffs
         self._programs, self._links, self._logs = programs, links, logs
+        self._entries: dict[ProgramId, tuple[object, bytes]] = {}
 
     @override
     async def load(self, load_request: pb.LoadRequest) -> pb.LoadResponse:
@@ -84,12 +95,13 @@ class BpfmanService(pb.BpfmanBase):
     async def list(self, list_request: pb.ListRequest) -> pb.ListResponse:
         """List what was loaded here and is in the kernel; links are told, as the Go daemon does not."""
         matches = filter_from_wire(list_request)
-        found = [
-            pb.ListResult(info=self._info(load, program), kernel_info=kernel_to_wire(program))
-            for load, program in self._ledger.programs()
-            if matches(load, program) and self._is_there(program)
-        ]
-        return pb.ListResponse(results=found)
+        return list_to_wire(
+            [
+                self._entry(load, program)
+                for load, program in self._ledger.programs()
+                if matches(load, program) and self._is_there(program)
+            ]
+        )
 
     @override
     async def get(self, get_request: pb.GetRequest) -> pb.GetResponse:
@@ -103,6 +115,17 @@ class BpfmanService(pb.BpfmanBase):
     async def pull_bytecode(self, pull_bytecode_request: pb.PullBytecodeRequest) -> pb.PullBytecodeResponse:
         """Refuse: there are no images yet."""
         raise NotYet("images come with the Image Manager; load from a file")
+
+    def _entry(self, load: LoadRecord, program: ProgramRecord) -> bytes:
+        """Print a program for a list, or take what was printed before if it would come out the same."""
+        state = (load, program, self._links.living(program), self._ledger.sharers(program))
+        known, entry = self._entries.get(program.id, (None, b""))
+        if known != state:
+            entry = entry_to_wire(pb.ListResult(info=self._info(load, program), kernel_info=kernel_to_wire(program)))
+            if len(self._entries) >= _ENTRIES:
+                self._entries.clear()
+            self._entries[program.id] = state, entry
+        return entry
 
     def _info(self, load: LoadRecord, program: ProgramRecord) -> pb.ProgramInfo:
         return info_to_wire(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import betterproto
 
@@ -32,10 +32,12 @@ from conductor.ports import KernelLoad
 from conductor.proto.bpfman import v1 as pb
 
 __all__ = [
+    "entry_to_wire",
     "filter_from_wire",
     "hook_from_wire",
     "info_to_wire",
     "kernel_to_wire",
+    "list_to_wire",
     "load_from_wire",
     "rfc3339",
 ]
@@ -140,6 +142,16 @@ def kernel_to_wire(program: ProgramRecord) -> pb.KernelProgramInfo:
         bytes_memlock=kernel.bytes_memlock,
         verified_insns=kernel.verified_insns,
     )
+
+
+def entry_to_wire(result: pb.ListResult) -> bytes:
+    """Print one entry of a list, to be kept: printing is what a List costs."""
+    return bytes(result)
+
+
+def list_to_wire(entries: Sequence[bytes]) -> pb.ListResponse:
+    """Put printed entries into a list: to the printer of a message a part is whatever `bytes()` takes."""
+    return pb.ListResponse(results=cast("list[pb.ListResult]", list(entries)))
 
 
 def rfc3339(seconds: float) -> str:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grpclib.const import Cardinality
+from grpclib.const import Cardinality, Status
+from grpclib.exceptions import GRPCError
 
+from conductor import __version__
 from conductor.bpf.maps import open_map
 from conductor.model.grants import Access
 from conductor.proto.bpfman import v1 as pb
@@ -160,19 +162,25 @@ def test_modes_and_groups_of_pins(empty: Daemon, compiled: Compiled) -> None:
     assert {stat.S_IMODE(path.stat().st_mode) for path in empty.records} == {0o600}
 
 
-def test_every_answer_tells_who_stands_here(empty: Daemon) -> None:
+@pytest.mark.parametrize(
+    ("path", "request_", "reply", "status"),
+    [("List", pb.ListRequest(), pb.ListResponse, None), ("Get", pb.GetRequest(id=0), pb.GetResponse, Status.NOT_FOUND)],
+)
+def test_every_answer_tells_who_stands_here(
+    empty: Daemon, path: str, request_: Any, reply: type[Any], status: Status | None
+) -> None:
     async def life(client: Client) -> None:
-        for request, path, reply in (
-            (pb.ListRequest(), "List", pb.ListResponse),
-            (pb.GetRequest(id=0), "Get", pb.GetResponse),
-        ):
+        told: dict[str, Any] = {}
+        try:
             async with client.channel.request(
-                f"/bpfman.v1.Bpfman/{path}", Cardinality.UNARY_UNARY, type(request), reply, timeout=10
+                f"/bpfman.v1.Bpfman/{path}", Cardinality.UNARY_UNARY, type(request_), reply, timeout=10
             ) as stream:
-                await stream.send_message(request, end=True)
+                await stream.send_message(request_, end=True)
                 await stream.recv_initial_metadata()
-                assert stream.initial_metadata is not None
-                assert stream.initial_metadata["x-ebpfconductor-loader"]
-                await stream.cancel()
+                told.update(stream.initial_metadata or {})
+                await stream.recv_message()
+        except GRPCError as error:
+            assert error.status is status  # noqa: PT017
+        assert told["x-ebpfconductor-loader"] == __version__
 
     empty.ask(life)
