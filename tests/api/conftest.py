@@ -48,6 +48,7 @@ class House:
     server: GrpcServer
     programs: FakePrograms
     logs: LogBook
+    objects: ObjectStore
 
 
 @asynccontextmanager
@@ -79,7 +80,7 @@ async def house(
                 patience=patience,
             ) as server,
         ):
-            yield House(path, server, programs, logs)
+            yield House(path, server, programs, logs, store)
 
 
 def tell(story: Callable[[House, Agent], Awaitable[None]], **kwargs: Any) -> None:

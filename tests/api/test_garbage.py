@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from grpclib.const import Cardinality, Status
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from conductor.api import calls
 from conductor.api.calls.programs import ProgramCalls
 from conductor.client import Agent
+from conductor.proto.agent import v1 as pb
 from tests.api.conftest import House, house, tell
 from tests.api.raw import ask, framed, talking, text
 
@@ -77,6 +79,44 @@ def test_bytes_that_are_no_http2_harm_only_their_connection(data: bytes) -> None
     async def story(here: House, agent: Agent) -> None:
         async with talking(here.socket) as raw:
             raw.raw(data)
+        await agent.info()
+
+    tell(story)
+
+
+ODD = st.text(max_size=20) | st.sampled_from(["service_map", "slow", "../x", "a" * 64, '{"interval":0}', "9" * 30])
+PAIRS = st.dictionaries(ODD, ODD, max_size=3)
+NUMBERS = st.integers(0, 4) | st.sampled_from([2**31, 2**32 - 1])
+REQUESTS = st.one_of(
+    st.tuples(
+        st.just("Load"),
+        st.builds(
+            pb.LoadRequest,
+            name=ODD,
+            program_type=NUMBERS,
+            builtin=ODD,
+            config=ODD,
+            ebpf_maps=PAIRS,
+            metadata=PAIRS,
+            limits=PAIRS,
+            maps=st.lists(st.builds(pb.MapGrant, name=ODD, kernel_program=ODD, map=ODD, access=NUMBERS), max_size=2),
+            bytecode=st.builds(pb.BytecodeLocation, file=ODD),
+        ),
+    ),
+    st.tuples(st.just("List"), st.builds(pb.ListRequest, program_type=NUMBERS, match_metadata=PAIRS)),
+    st.tuples(st.just("Apply"), st.builds(pb.ApplyRequest, manifest=ODD, dry_run=st.booleans())),
+    st.tuples(st.just("Logs"), st.builds(pb.LogsRequest, name=ODD, tail=NUMBERS)),
+    st.tuples(st.sampled_from(["Start", "Stop", "GetKernel", "KernelLog"]), st.builds(pb.NameRequest, name=ODD)),
+)
+
+
+@QUICK
+@given(requests=st.lists(REQUESTS, max_size=20))
+def test_whole_messages_of_odd_values_get_a_status_of_our_list(requests: list[tuple[str, Any]]) -> None:
+    async def story(here: House, agent: Agent) -> None:
+        for method, request in requests:
+            answer = await ask(here.socket, method, framed(bytes(request)), [("grpc-timeout", "2S")])
+            assert answer.status in ALLOWED, (method, request, answer.message)
         await agent.info()
 
     tell(story)
