@@ -44,6 +44,7 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
+    "Server": "ebpfconductor",
 }
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -232,7 +233,7 @@ async def _listening(door: HttpDoor, address: str, bounds: Bounds) -> AsyncItera
         handle_signals=False,
         keepalive_timeout=bounds.idle_seconds,
         lingering_time=1.0,
-        shutdown_timeout=2.0,
+        shutdown_timeout=1.0,
     )
     await runner.setup()
     try:
@@ -244,7 +245,18 @@ async def _listening(door: HttpDoor, address: str, bounds: Bounds) -> AsyncItera
         finally:
             server.close()
     finally:
-        await runner.cleanup()
+        await _hang_up(runner)
+
+
+async def _hang_up(runner: web.AppRunner) -> None:
+    """End all connections: running answers have a second, then whoever still does not read is cut off."""
+    assert runner.server is not None
+    transports = [connection.transport for connection in runner.server.connections]
+    await runner.cleanup()
+    for transport in transports:
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.abort()  # a mere close would wait for the client to read what is buffered
+    await asyncio.sleep(0)  # lets the aborted ones close
 
 
 async def _listen(runner: web.AppRunner, address: str, bounds: Bounds) -> asyncio.Server:

@@ -24,12 +24,13 @@ nav { margin-left: auto; display: flex; flex-wrap: wrap; gap: 1rem; }
 a { color: var(--accent); text-decoration: none; } a:hover { text-decoration: underline; }
 .box { overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
 table { width: 100%; border-collapse: collapse; }
-th, td { padding: .5rem .8rem; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }
+th, td { padding: .5rem .7rem; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }
 thead th { border-top: 0; color: var(--soft); font-size: .78rem; font-weight: 600; white-space: nowrap; }
 tbody th { font-weight: 600; white-space: nowrap; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.why { max-width: 34rem; overflow-wrap: anywhere; } .why b { font-weight: 600; }
-.soft, td small { color: var(--soft); } td small { display: block; font-weight: 400; }
+.why { min-width: 16rem; max-width: 40rem; overflow-wrap: break-word; } .why b { font-weight: 600; }
+.soft, small { color: var(--soft); } tbody small { display: block; font-weight: 400; font-size: .8rem; }
+td.soft { white-space: nowrap; } td div + div { margin-top: .3rem; }
 .state { display: inline-block; padding: .08rem .6rem; border-radius: 99px; font-size: .82rem; font-weight: 600;
   white-space: nowrap; color: var(--idle); background: var(--idle-bg); }
 .good { color: var(--good); background: var(--good-bg); } .wait { color: var(--wait); background: var(--wait-bg); }

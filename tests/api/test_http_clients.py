@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from contextlib import suppress
 
@@ -101,6 +102,24 @@ def test_connections_that_stay_silent_are_closed() -> None:
             writer.transport.abort()
 
     run(World(), test, idle_seconds=0.5)
+
+
+def test_the_door_closes_though_a_client_does_not_read() -> None:
+    world = World()
+    world.fill(SERIES * 4)
+    begin = 0.0
+    with socket.socket() as deaf:
+
+        async def test(door: HttpDoor, _: ClientSession) -> None:
+            nonlocal begin
+            host, port = door.address.split(":")
+            deaf.connect((host, int(port)))
+            deaf.sendall(REQUEST)
+            await asyncio.sleep(0.5)
+            begin = time.monotonic()
+
+        run(world, test)
+    assert time.monotonic() - begin < 10
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,15 @@ def test_filters_of_nothing_known_give_an_empty_page(bench: Any, spec: Any, put:
     assert bench.text(names=["nothing"], openmetrics=True) == "# EOF\n"
 
 
+def test_a_tick_never_waits_for_a_render(bench: Any, spec: Any, put: Any) -> None:
+    ids = put(bench.store.sink("p", 10), spec(), {(): 5.0})
+    with bench.page._lock:  # as a render in another thread would hold it
+        for _ in range(3):
+            bench.store.sink("p", 10).add(ids, ONE)
+            bench.tick()
+    assert bench.page.render(openmetrics=False, gzip=False).splitlines()[-1] == b'hits_total{program="p"} 8.0'
+
+
 def test_render_keeps_account(bench: Any, spec: Any, put: Any) -> None:
     put(bench.store.sink("p", 10), spec(), {(): 5.0})
     bench.tick()

@@ -116,3 +116,40 @@ def test_any_history_ends_like_a_plain_dictionary(steps: list[tuple[str, Any, fl
     families = read_text(page.render(openmetrics=False, gzip=False).decode())
     assert {(s.labels["a"],): s.value for family in families for s in family.samples} == model
     assert sink._used == sum(len(table.index) * table.lines for table in sink._tables.values()) <= budget
+
+
+WILD_STEPS = st.one_of(
+    st.tuples(st.sampled_from(["add", "hold", "remove"]), st.integers(0, 2), st.integers(0, 6)),
+    st.tuples(st.just("tick"), st.just(0), st.sampled_from([1, 20, 70])),
+    st.tuples(st.sampled_from(["budget", "declare"]), st.integers(0, 2), st.integers(1, 6)),
+)
+
+
+@given(st.lists(WILD_STEPS, max_size=60))
+def test_updates_ttls_and_budgets_keep_their_books(steps: list[tuple[str, int, int]]) -> None:
+    specs = [
+        MetricSpec(name="hits_total", kind=MetricKind.COUNTER, help=words, labels=("a",), ttl=ttl)
+        for words, ttl in (("One.", None), ("Two.", 60.0), ("Three.", 60.0))
+    ]
+    store, now, budget = SeriesStore(), 0.0, 6
+    page, sink = Page(store=store), store.sink("p", budget)
+    ids: dict[tuple[int, int], Any] = {}
+    for verb, which, number in steps:
+        match verb:
+            case "tick":
+                now += number
+                page.tick(now)
+            case "budget":
+                budget = max(budget, number)
+                store.sink("p", budget)
+            case "declare":
+                sink.declare(specs[which])
+            case "hold":
+                ids[which, number] = sink.intern(sink.declare(specs[which]), [(str(number),)])
+            case "add" | "remove" if (which, number) in ids:
+                row = ids[which, number]
+                sink.add(row, np.ones(1)) if verb == "add" else sink.remove(row)
+        assert sink._used == sum(len(table.index) * table.lines for table in sink._tables.values()) <= budget
+    page.tick(now + 1)
+    samples = [s for family in parsed(page.render(openmetrics=True, gzip=False).decode()) for s in family.samples]
+    assert len({sample.labels["a"] for sample in samples}) == len(samples) == store.usage("p").series
