@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from conductor.builtin.host_pressure import HostPressure
 from conductor.builtin.kit.declared import Builtin, parse_config
 from conductor.builtin.service_map import ServiceMap
 from conductor.errors import NotFound
 
 __all__ = ["BUILTINS", "Builtin", "find", "object_path", "parse_config"]
 
-BUILTINS: tuple[type[Builtin], ...] = (ServiceMap,)
+BUILTINS: tuple[type[Builtin], ...] = (HostPressure, ServiceMap)
 
 
 def find(name: str) -> type[Builtin]:

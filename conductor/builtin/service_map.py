@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from conductor.model.kernel import KernelFunctionSpec, KernelType, TracepointLin
 from conductor.model.metrics import MetricKind, MetricSpec
 from conductor.ports import Program, ProgramContext
 
-__all__ = ["PAIR", "TRAFFIC", "ServiceMap", "functions"]
+__all__ = ["PAIR", "TRAFFIC", "Pace", "Running", "ServiceMap", "functions"]
 
 PAIR = np.dtype(
     [("netns", "u4"), ("port", "u2"), ("role", "u1"), ("pad", "u1"), ("local", "V16"), ("remote", "V16")],
@@ -28,16 +29,23 @@ PAIR = np.dtype(
 TRAFFIC = np.dtype([("counted", "u8", 3), ("active", "i8")])
 """sent, received, opened; then the connections open now."""
 CLIENT, SERVER = 1, 2
-LOSSES = ("pairs", "sent", "received", "sockets")
-"""Elements of the map `losses`, in order."""
-
 TTL = 3600.0
-RESOLVE = 30.0
-"""Seconds between look-ups of entries that have open connections but did not grow."""
-EVICT_BUSY = 60.0
-"""Seconds without growth after which an entry may be deleted once the map is three quarters full; else TTL."""
 EVICT_AT_ONCE = 4096
-EXPIRE = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Seconds between chores, and how long things may be idle."""
+
+    resolve: float = 30.0
+    """Between look-ups of entries that have open connections but did not grow."""
+    expire: float = 60.0
+    """Between searches for what is idle."""
+    idle: float = TTL
+    """After which a row, or an entry without connections, goes."""
+    idle_when_full: float = 60.0
+    """After which an entry goes once the kernel's map is three quarters full."""
+
 
 LABELS = (
     "role",
@@ -57,6 +65,12 @@ COUNTERS = (
     _metric("connections_opened_total", "TCP connections established."),
 )
 ACTIVE = _metric("connections_active", "TCP connections open now.", kind=MetricKind.GAUGE)
+LOST_CONNECTIONS = MetricSpec(
+    name="service_map_lost_connections_total",
+    kind=MetricKind.COUNTER,
+    help="TCP connections in no series because a map of the kernel half was full.",
+    labels=("map",),
+)
 LOST_BYTES = MetricSpec(
     name="service_map_lost_bytes_total",
     kind=MetricKind.COUNTER,
@@ -64,12 +78,13 @@ LOST_BYTES = MetricSpec(
     unit="bytes",
     labels=("direction",),
 )
-LOST_CONNECTIONS = MetricSpec(
-    name="service_map_lost_connections_total",
-    kind=MetricKind.COUNTER,
-    help="TCP connections in no series because a map of the kernel half was full.",
-    labels=("map",),
+LOSSES = (
+    (LOST_CONNECTIONS, "pairs"),
+    (LOST_BYTES, "sent"),
+    (LOST_BYTES, "received"),
+    (LOST_CONNECTIONS, "sockets"),
 )
+"""What the elements of the map `losses` are, in order."""
 
 _EVENTS = {
     "sock_state": "sock/inet_sock_set_state",
@@ -102,7 +117,7 @@ class ServiceMap:
         MapNeed(name="pairs", type=MapType.HASH, key_size=40, value_size=32, access=Access.READ_WRITE),
         MapNeed(name="losses", type=MapType.ARRAY, key_size=4, value_size=8),
     )
-    metrics: ClassVar[tuple[MetricSpec, ...]] = (*COUNTERS, ACTIVE, LOST_BYTES, LOST_CONNECTIONS)
+    metrics: ClassVar[tuple[MetricSpec, ...]] = (*COUNTERS, ACTIVE, LOST_CONNECTIONS, LOST_BYTES)
     config_schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
         "additionalProperties": False,
@@ -131,22 +146,23 @@ class ServiceMap:
 
     @classmethod
     def open(cls, context: ProgramContext) -> Program:
-        """Read on where an earlier run, or the instance that this one takes over from, stands."""
+        """Read on where an earlier run stands."""
         books = Books.of(context, context.maps["pairs"], width=PAIR.itemsize, counters=3)
-        return Running(context=context, config=parse_config(cls, context.config), books=books)
+        return Running(context=context, config=parse_config(cls, context.config), books=books, pace=Pace())
 
 
 class Running:
     """One instance: reads the kernel half's maps and writes series."""
 
-    def __init__(self, *, context: ProgramContext, config: Mapping[str, Any], books: Books) -> None:
+    def __init__(self, *, context: ProgramContext, config: Mapping[str, Any], books: Books, pace: Pace) -> None:
         self._context, self._config, self._books = context, config, books
         self._names = EndNames(lookup=context.lookup, by_ip=config["external"] == "ip")
         self._shown = Shown(series=context.series, counters=COUNTERS, gauge=ACTIVE)
-        self._lost = [context.series.declare(metric) for metric in (LOST_CONNECTIONS, LOST_BYTES)]
+        self._lost = np.concatenate([self._loss_ids(*lost) for lost in LOSSES])
         self._numbers: dict[int, int] = {}
         self._numbers_of = (-1, -1)
-        self._due = {RESOLVE: 0.0, EXPIRE: 0.0}
+        self._pace = pace
+        self._next = {"resolve": 0.0, "expire": 0.0}
 
     @property
     def interval(self) -> float:
@@ -155,39 +171,38 @@ class Running:
 
     def tick(self) -> None:
         """Read the kernel's counters, count their growth, save where a crash could mix it up, show it."""
-        with self._books.ledger.lock:
-            if self._books.lead():
-                now = time.monotonic()
-                self._tell_losses(now)
-                self._count(now)
+        losses = np.frombuffer(self._context.maps["losses"].entries().values, np.uint64)
+        are_new = self._books.ledger.lose(losses.tolist())
+        self._count(time.monotonic())
+        self._tell_losses(are_new=are_new)
 
     def close(self) -> None:
         """Save final totals."""
         self._books.close()
 
-    def _is_due(self, every: float, now: float) -> bool:
-        if now < self._due[every]:
+    def _is_time(self, chore: Literal["resolve", "expire"], now: float) -> bool:
+        if now < self._next[chore]:
             return False
-        self._due[every] = now + every
+        self._next[chore] = now + (self._pace.resolve if chore == "resolve" else self._pace.expire)
         return True
 
     def _count(self, now: float) -> None:
         entries = self._context.maps["pairs"].entries()
         pairs, traffic = np.frombuffer(entries.keys, PAIR), np.frombuffer(entries.values, TRAFFIC)
         active = np.maximum(traffic["active"], 0)
-        ledger, origin = self._books.ledger, self._books.origin
+        ledger, origin = self._books.ledger, self._books.ledger.origin
         reading = origin.reading(entries.keys, np.ascontiguousarray(traffic["counted"]), now)
-        anew = self._is_due(RESOLVE, now)
-        due = ledger.due(origin, reading, also=(active > 0) & anew)
-        ledger.post(origin, reading, due, self._rows(pairs[due], now), now)
+        again = self._is_time("resolve", now)
+        due = ledger.due(reading, also=(active > 0) & again)
+        ledger.post(reading, due, self._rows(pairs[due], now), now)
         self._books.keep(now)
         place = origin.row[reading.slots]
         gauge = np.zeros(len(ledger.totals), np.int64)
         np.add.at(gauge, place[place != NOWHERE], active[place != NOWHERE])
-        self._shown.write(ledger, gauge, now, anew=anew)
-        if self._is_due(EXPIRE, now):
+        self._shown.write(ledger, gauge, now, again=again)
+        if self._is_time("expire", now):
             self._evict(reading.slots, pairs, active, now)
-            self._shown.expire(ledger, now - TTL)
+            self._shown.expire(ledger, now - self._pace.idle)
 
     # --- rows ---
 
@@ -227,8 +242,9 @@ class Running:
 
     def _evict(self, slots: Slots, pairs: NDArray[np.void], active: Slots, now: float) -> None:
         """Make room in the kernel's map: what neither is open nor grew for long, and is saved, can be deleted."""
-        table, origin = self._context.maps["pairs"], self._books.origin
-        idle = EVICT_BUSY if len(slots) > table.info.max_entries * 3 // 4 else TTL
+        table, origin = self._context.maps["pairs"], self._books.ledger.origin
+        is_full = len(slots) > table.info.max_entries * 3 // 4
+        idle = self._pace.idle_when_full if is_full else self._pace.idle
         grew = origin.grew[slots]
         old = np.flatnonzero((active == 0) & (grew < min(now - idle, self._books.ledger.saved_at)))
         old = old[np.argsort(grew[old])][:EVICT_AT_ONCE]
@@ -242,15 +258,12 @@ class Running:
             origin.keep(kept)
             self._books.ledger.unsaved = True
 
-    def _tell_losses(self, now: float) -> None:
-        entries = self._context.maps["losses"].entries()
-        lost, origin = self._books.side, self._books.side_origin
-        rows = lost.row_numbers([(name,) for name in LOSSES], now)
-        reading = origin.reading(entries.keys, np.frombuffer(entries.values, np.uint64).reshape(-1, 1), now)
-        lost.post(origin, reading, np.arange(len(rows)), rows[np.frombuffer(entries.keys, np.uint32)], now)
-        totals = lost.totals[:, 0].astype(np.float64)
-        for handle, names in zip(self._lost, (("pairs", "sockets"), ("sent", "received")), strict=True):
-            ids = self._context.series.intern(handle, [(name,) for name in names])
-            self._context.series.set(ids, totals[[LOSSES.index(name) for name in names]])
-        if reading.more.any():
-            self._books.warn(f"a map of the kernel half is full: {totals[0] + totals[3]:.0f} connections are not shown")
+    def _loss_ids(self, metric: MetricSpec, value: str) -> Slots:
+        return self._context.series.intern(self._context.series.declare(metric), [(value,)])
+
+    def _tell_losses(self, *, are_new: bool) -> None:
+        lost = self._books.ledger.losses
+        self._context.series.set(self._lost, np.array(lost, np.float64))
+        if are_new:
+            missed = sum(lost[index] for index, (metric, _) in enumerate(LOSSES) if metric is LOST_CONNECTIONS)
+            self._books.warn(f"a map of the kernel half is full: {missed} connections are not shown so far")

@@ -1,100 +1,57 @@
-"""The ledger of a program, shared by its instances and kept in its state cell."""
+"""The ledger of a program and its place in the state cell."""
 
 from __future__ import annotations
 
 import time
-import weakref
-from dataclasses import dataclass
 from pathlib import Path
 
-from conductor.builtin.kit.ledger import Ledger, Origin
+from conductor.builtin.kit.ledger import Ledger
 from conductor.builtin.kit.ledger_file import restore, save
 from conductor.errors import ConductorError
-from conductor.ports import MapHandle, ProgramContext, SeriesSink
+from conductor.ports import MapHandle, ProgramContext
 
-__all__ = ["Books", "Shelf"]
+__all__ = ["Books"]
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+SMALL = 64 << 10
+"""Bytes of a state that is saved at every tick."""
 SAVE_EVERY = 60.0
-"""Seconds between saves when no entry changed its row."""
-
-
-@dataclass(slots=True, weakref_slot=True)
-class Shelf:
-    """What the instances of one program share."""
-
-    ledger: Ledger
-    side: Ledger
-    """Totals that are not saved: they are as old as the kernel half."""
-    reader: object = None
-    """The instance that reads and writes; the others stand by."""
-
-
-_SHELVES: weakref.WeakKeyDictionary[SeriesSink, Shelf] = weakref.WeakKeyDictionary()
-"""By sink: a sink lives as long as its program is loaded, whichever instance runs."""
+"""Seconds between saves of a larger one when no entry changed its row."""
 
 
 class Books:
-    """One instance's hand on the shared ledger."""
+    """Keep one ledger: save it before what it says is shown."""
 
-    def __init__(self, *, context: ProgramContext, origin: str, shelf: Shelf) -> None:
-        self._context, self._name, self._shelf = context, origin, shelf
-        self._save_next = 0.0
-        self._has_led = False
+    def __init__(self, *, context: ProgramContext, ledger: Ledger, origin: str) -> None:
+        self.ledger = ledger
+        self._context, self._name = context, origin
+        self._size, self._save_next = 0, 0.0
         self._warned = ""
 
     @classmethod
     def of(cls, context: ProgramContext, table: MapHandle, *, width: int, counters: int) -> Books:
-        """Take up the totals of an earlier run, or of the instance that this one takes over from."""
+        """Take up the totals of an earlier run, for a map that may be another than it had."""
         origin = f"{BOOT_ID.read_text(encoding='ascii').strip()}/{table.info.id}"
-        shelf = _SHELVES.get(context.series)
-        if shelf is None:
-            now = time.monotonic()
-            ledger = restore(context.state.load(), origin=origin, width=width, counters=counters, now=now)
-            shelf = _SHELVES[context.series] = Shelf(ledger, Ledger(width=4, counters=1))
-        books = cls(context=context, origin=origin, shelf=shelf)
-        if shelf.ledger.subtract_first:
+        state, now = context.state.load(), time.monotonic()
+        ledger = restore(state, origin=origin, width=width, counters=counters, now=now)
+        books = cls(context=context, ledger=ledger, origin=origin)
+        if ledger.subtract_first:
             books.warn("the saved totals cannot be read: counting starts now")
         return books
 
-    @property
-    def ledger(self) -> Ledger:
-        """Totals; hold `ledger.lock`."""
-        return self._shelf.ledger
-
-    @property
-    def side(self) -> Ledger:
-        """Totals that are not saved; under the same lock."""
-        return self._shelf.side
-
-    @property
-    def origin(self) -> Origin:
-        """Entries of this instance's map."""
-        return self.ledger.origin(self._name)
-
-    @property
-    def side_origin(self) -> Origin:
-        """Entries of the map behind `side`."""
-        return self.side.origin(self._name)
-
-    def lead(self) -> bool:
-        """Tell whether this instance reads: the newest does; an older one takes up again if that one ends."""
-        if not self._has_led or self._shelf.reader is None:
-            self._shelf.reader, self._has_led = self, True
-        return self._shelf.reader is self
-
     def keep(self, now: float) -> None:
-        """Save if a crash could mix up what is shown next, or when it is time."""
-        if self.ledger.unsaved or now >= self._save_next:
-            self._save(is_final=False)
+        """Save what is about to be shown.
+
+        A large ledger is saved only where a crash could mix it up, or when it is time; counting starts at 0 should
+        it crash and lose its map too.
+        """
+        if self.ledger.unsaved or self._size <= SMALL or now >= self._save_next:
+            self._save(is_final=self._size <= SMALL)
             self._save_next = now + SAVE_EVERY
 
     def close(self) -> None:
-        """Save final totals, unless another instance has taken over."""
-        with self.ledger.lock:
-            if self._shelf.reader is self:
-                self._shelf.reader = None
-                self._save(is_final=True)
+        """Save final totals."""
+        self._save(is_final=True)
 
     def warn(self, message: str) -> None:
         """Log a warning, once until there is another."""
@@ -103,11 +60,15 @@ class Books:
             self._warned = message
 
     def _save(self, *, is_final: bool) -> None:
-        ledger, _ = self.ledger, self.origin
+        state = save(self.ledger, self._name, is_final=is_final)
+        if is_final and self._size <= SMALL < len(state):
+            # It has just outgrown that: it may not be saved again before more is shown.
+            state = save(self.ledger, self._name, is_final=False)
+        self._size = len(state)
         try:
-            self._context.state.store(save(ledger, self._name, is_final=is_final))
+            self._context.state.store(state)
         except ConductorError as error:
-            # Showing goes on: only a crash before the next save could make a series of new entries fall back.
+            # Showing goes on: only a crash before the next save could make a series fall back.
             self.warn(f"totals are not saved: {error}")
             return
-        ledger.unsaved, ledger.saved_at = False, time.monotonic()
+        self.ledger.unsaved, self.ledger.saved_at = False, time.monotonic()

@@ -11,11 +11,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-__all__ = ["COMPILE", "INCLUDES", "STRIP", "build", "sources"]
+__all__ = ["COMPILE", "COMPILER", "INCLUDES", "STRIP", "build", "sources"]
 
 HERE = Path(__file__).parent.parent
 COMPILE = ("clang", "-O2", "-g", "-target", "bpf", "-mcpu=v3", "-Wall", "-Wextra", "-Werror")
 """-mcpu=v3 for atomic exchange (kernel 5.12; arm64 5.18); -g for BTF."""
+COMPILER = "Debian clang version 14.0.6"
+"""First line of `clang --version` where the objects were built; another one gives other bytes."""
 STRIP = ("llvm-strip", "-g")
 """DWARF goes, BTF stays."""
 INCLUDES = tuple(f"-I/usr/include/{triple}" for triple in ("x86_64-linux-gnu", "aarch64-linux-gnu"))

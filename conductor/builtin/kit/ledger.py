@@ -8,7 +8,6 @@ that an entry was placed anew. Growth in place needs no saving.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -69,31 +68,24 @@ class Origin:
 
 
 class Ledger:
-    """Own the totals of one program; shared by two instances of it while one takes over. Hold `lock` around calls."""
+    """The totals of one program, and of which of them each entry of its map is a part."""
 
     def __init__(self, *, width: int, counters: int) -> None:
-        self.lock = threading.Lock()
+        self.origin = Origin(width=width, counters=counters)
         self.width, self.counters = width, counters
         self.rows: dict[Row, int] = {}
         self.totals: Counts = np.zeros((0, counters), np.uint64)
         self.touched: NDArray[np.float64] = np.empty(0)
+        self.losses: list[int] = []
+        self.losses_seen: list[int] = []
         self.numbering = 0
         """Rises whenever rows are numbered anew."""
-        self.origins: dict[str, Origin] = {}
         self.subtract_first = False
         """The first reading is where counting starts: what was counted before is not known."""
         self.resumed = False
         """Entries of a crashed predecessor: what they grew in the meantime belongs where they were."""
         self.unsaved = True
         self.saved_at = -np.inf
-
-    def origin(self, name: str) -> Origin:
-        """Entries of one map; the one before stays, in case its reader goes on after all."""
-        if name not in self.origins:
-            while len(self.origins) > 1:
-                self.origins.pop(next(iter(self.origins)))
-            self.origins[name] = Origin(width=self.width, counters=self.counters)
-        return self.origins[name]
 
     def row_numbers(self, rows: Sequence[Row], now: float) -> Slots:
         """Numbers of rows, made where new with totals of 0."""
@@ -104,16 +96,25 @@ class Ledger:
             self.touched = np.concatenate([self.touched, np.full(added, now)])
         return numbers
 
-    def due(self, origin: Origin, reading: Reading, *, also: NDArray[np.bool_]) -> Slots:
+    def lose(self, losses: Sequence[int]) -> bool:
+        """Take the kernel half's count of losses; tell whether it grew."""
+        missing = len(losses) - len(self.losses)
+        self.losses, self.losses_seen = [*self.losses, *[0] * missing], [*self.losses_seen, *[0] * missing]
+        more = [now - before for now, before in zip(losses, self.losses_seen, strict=True)]
+        self.losses = [total + grown for total, grown in zip(self.losses, more, strict=True)]
+        self.losses_seen = list(losses)
+        return any(more)
+
+    def due(self, reading: Reading, *, also: NDArray[np.bool_]) -> Slots:
         """Tell which entries of a reading must be placed before it is posted: those that grew, and `also`."""
         wanted = reading.changed | also
         if self.resumed:
-            wanted &= origin.row[reading.slots] == NOWHERE
+            wanted &= self.origin.row[reading.slots] == NOWHERE
         return np.flatnonzero(wanted)
 
-    def post(self, origin: Origin, reading: Reading, due: Slots, rows: Slots, now: float) -> None:
+    def post(self, reading: Reading, due: Slots, rows: Slots, now: float) -> None:
         """Place the entries `due` (indices of the reading) in `rows`, then count the whole reading."""
-        slots = reading.slots
+        origin, slots = self.origin, reading.slots
         if np.any(origin.row[slots[due]] != rows):
             origin.row[slots[due]] = rows
             self.unsaved = True
@@ -131,8 +132,7 @@ class Ledger:
         numbers = np.where(gone, NOWHERE, np.cumsum(~gone) - 1)
         self.rows = {row: int(numbers[n]) for row, n in self.rows.items() if not gone[n]}
         self.totals, self.touched = self.totals[~gone], self.touched[~gone]
-        for origin in self.origins.values():
-            shown = origin.row != NOWHERE
-            origin.row[shown] = numbers[origin.row[shown]]
+        shown = self.origin.row != NOWHERE
+        self.origin.row[shown] = numbers[self.origin.row[shown]]
         self.numbering += 1
         self.unsaved = True

@@ -16,12 +16,13 @@ VERSION = 1
 
 def save(ledger: Ledger, origin: str, *, is_final: bool) -> bytes:
     """Write down totals and entries of one origin. `is_final`: nothing of them will be shown that is not in here."""
-    entries = ledger.origins[origin]
+    entries = ledger.origin
     head = {
         "version": VERSION,
         "origin": origin,
         "is_final": is_final,
         "shape": [ledger.width, ledger.counters, len(entries.row)],
+        "losses": [ledger.losses, ledger.losses_seen],
         "rows": [row for row, _ in sorted(ledger.rows.items(), key=lambda item: item[1])],
     }
     parts = (ledger.totals, entries.keys.raw(), entries.seen, entries.row.astype(np.int32))
@@ -61,10 +62,13 @@ def _restored(data: bytes, origin: str, width: int, counters: int, now: float) -
     if is_same or head["is_final"]:
         ledger.row_numbers(rows, now)
         ledger.totals = np.frombuffer(totals, np.uint64).reshape(-1, counters).copy()
+        ledger.losses = [int(lost) for lost in head["losses"][0]]
+        ledger.losses_seen = [0] * len(ledger.losses)
     if is_same:
-        _fill(ledger.origin(origin), keys, seen, row, now)
+        ledger.losses_seen = [int(lost) for lost in head["losses"][1]]
+        _fill(ledger.origin, keys, seen, row, now)
         ledger.resumed = True
-        if np.any(ledger.origin(origin).row >= len(rows)):
+        if np.any(ledger.origin.row >= len(rows)):
             raise ValueError("an entry in no row")
     return ledger
 

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 
 from conductor.builtin.kit.keys import Slots
-from conductor.builtin.kit.ledger import Ledger
+from conductor.builtin.kit.ledger import Ledger, Row
 from conductor.model.metrics import MetricSpec
 from conductor.ports import SeriesSink
 
@@ -20,29 +20,42 @@ class Shown:
     def __init__(self, *, series: SeriesSink, counters: tuple[MetricSpec, ...], gauge: MetricSpec) -> None:
         self._series = series
         self._handles = [series.declare(metric) for metric in (*counters, gauge)]
-        self._ids: Slots = np.empty((len(self._handles), 0), np.int64)
+        self._ids: Slots = np.empty((0, len(self._handles)), np.int64)
         self._gauge = np.empty(0, np.int64)
-        self._numbering = -1
 
-    def write(self, ledger: Ledger, gauge: Slots, now: float, *, anew: bool) -> None:
-        """Write rows that grew at `now`, or whose gauge is or was above 0; every row if `anew`."""
-        if anew or self._numbering != ledger.numbering:
-            self._ids, self._gauge, self._numbering = self._ids[:, :0], self._gauge[:0], ledger.numbering
-        fresh = list(islice(ledger.rows, self._ids.shape[1], None))
-        if fresh:
-            self._ids = np.hstack([self._ids, [self._series.intern(handle, fresh) for handle in self._handles]])
+    def write(self, ledger: Ledger, gauge: Slots, now: float, *, again: bool) -> None:
+        """Write rows that grew at `now`, or whose gauge is or was above 0; every row if `again`."""
+        fresh = list(islice(ledger.rows, len(self._ids), None))
+        self._ids = np.concatenate([self._ids, self._interned(fresh)])
         before = np.full(len(gauge), -1, np.int64)
-        before[: len(self._gauge)] = self._gauge
+        if again:
+            self._retry(ledger)
+        else:
+            before[: len(self._gauge)] = self._gauge
         self._gauge = gauge
         ledger.touched[gauge > 0] = now
         written = (ledger.touched == now) | (gauge != before)
-        for column, ids in enumerate(self._ids[:-1]):
-            self._series.set(ids[written], ledger.totals[written, column].astype(np.float64))
-        self._series.set(self._ids[-1][written], gauge[written].astype(np.float64))
+        ids = self._ids[written]
+        for column in range(ledger.counters):
+            self._series.set(ids[:, column], ledger.totals[written, column].astype(np.float64))
+        self._series.set(ids[:, -1], gauge[written].astype(np.float64))
 
     def expire(self, ledger: Ledger, before: float) -> None:
         """Remove rows that were not touched since `before`, here and in the ledger."""
         gone = ledger.touched < before
         if gone.any():
-            self._series.remove(self._ids[:, gone].ravel())
+            self._series.remove(self._ids[gone].ravel())
+            self._ids, self._gauge = self._ids[~gone], self._gauge[~gone]
             ledger.drop(gone)
+
+    def _interned(self, rows: list[Row]) -> Slots:
+        """Ids row by row, so that a budget refuses whole rows rather than one metric of many."""
+        ids = [[self._series.intern(handle, [row])[0] for handle in self._handles] for row in rows]
+        return np.array(ids, np.int64).reshape(-1, len(self._handles))
+
+    def _retry(self, ledger: Ledger) -> None:
+        """Ask again for rows that the budget refused: others may have gone."""
+        refused = np.flatnonzero(np.any(self._ids < 0, axis=1))
+        if refused.size:
+            rows = list(ledger.rows)
+            self._ids[refused] = self._interned([rows[index] for index in refused.tolist()])
