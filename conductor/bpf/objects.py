@@ -10,6 +10,7 @@ from ctypes import Structure, c_bool, c_char_p, c_size_t, c_uint32
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from conductor.bpf.btf.check import check_object_btf
 from conductor.bpf.captured import captured
 from conductor.bpf.declarations import GlobalDecl, MapDecl, ProgramDecl
 from conductor.bpf.elf import Elf
@@ -57,6 +58,7 @@ class BpfObject:
         data = read_object(source) if isinstance(source, Path) else source
         shown = str(source) if isinstance(source, Path) else name or "object"
         elf = checked_object(data, shown)
+        check_object_btf(elf, shown)
         plain = name or (source.name.split(".")[0] if isinstance(source, Path) else "object")
         options = _OpenOptions(
             sz=ctypes.sizeof(_OpenOptions),

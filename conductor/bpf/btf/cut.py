@@ -26,6 +26,7 @@ __all__ = ["cut_btf", "has_relocations"]
 
 _COMPOSITE = (Kind.STRUCT, Kind.UNION)
 _ENUMS = (Kind.ENUM, Kind.ENUM64)
+_NO_DATA = (Kind.FUNC, Kind.VAR, Kind.DATASEC, Kind.DECL_TAG)
 _DEEPEST = 64
 
 
@@ -98,6 +99,8 @@ class _Cut:
         if depth > _DEEPEST:
             raise ObjectUnreadable("BTF of the kernel: types refer to each other too deeply")
         one = self._kept.setdefault(number, self.kernel[number])
+        if one.kind in _NO_DATA:
+            raise ObjectUnreadable(f"BTF of the kernel: type {number} is a {one.kind.name.lower()} where data stands")
         following: tuple[int, ...] = ()
         if one.kind in MODIFIERS or one.kind is Kind.TYPEDEF:
             following = (one.word,)

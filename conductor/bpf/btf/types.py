@@ -142,6 +142,18 @@ class Btf:
             if name:
                 yield number, Kind(info >> 24 & 31), strings[name : strings.find(b"\0", name)]
 
+    def raw(self) -> Iterator[tuple[int, Kind, int, int, memoryview]]:
+        """Id, kind, name's offset, third word and the bytes behind the header, of every type."""
+        ends = [*self._starts[1:], len(self._types)]
+        for number, (at, end) in enumerate(zip(self._starts, ends, strict=True), 1):
+            name, info, word = _TYPE.unpack_from(self._types, at)
+            yield number, Kind(info >> 24 & 31), name, word, self._types[at + _TYPE.size : end]
+
+    def has_string(self, offset: int) -> None:
+        """Check that a string lies in the table. Raises `ObjectUnreadable`."""
+        if offset >= len(self._strings):
+            raise ObjectUnreadable(f"BTF: string {offset} lies outside the table")
+
     def resolved(self, number: int) -> tuple[int, BtfType]:
         """Follow modifiers and typedefs to what is meant. Raises `ObjectUnreadable` on a circle."""
         for _ in range(64):
