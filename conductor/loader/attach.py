@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 
 from conductor.bpf import pins
 from conductor.errors import AlreadyExists, ConductorError, KernelRefused
@@ -33,15 +34,19 @@ class Links:
         load, program = self._ledger.find(id_)
         _check_kind(program, hook)
         link = LinkRecord(id=self._fresh_id(), hook=hook, place=place_of(hook))
-        for other in self.living(program):
+        living = self.living(program)
+        for other in living:
             if _is_same(other, link):
                 raise AlreadyExists(f"program {id_} ({program.name}) is attached there already, as link {other.id}")
+        # Links whose interface went are no use to anybody; who attaches again would pile them up.
+        self._bpffs.unpin({f"links/{other.id}" for other in program.links if other not in living})
+        program = replace(program, links=living)
         # Recorded first: a pin that nobody knows of would stay for ever, a record without a pin is dropped at start.
         self._ledger.put(load.with_program(program.with_link(link)))
         try:
             self._make(program, link)
         except BaseException:
-            self._ledger.put(load)
+            self._ledger.put(load.with_program(program))
             raise
         return link.id
 

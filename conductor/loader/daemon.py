@@ -79,13 +79,13 @@ async def serve(
         costs = StatsService(ledger=ledger, bpffs=pins, logs=logs, boot_id=boot_id, enabled=enabled)
         health = HealthService(services=_SERVICES, stopping=stop)
         doors = [Door(service=service, group=group) for service in (bpfman, costs, health)]
-        await stack.enter_async_context(_serving(doors, listener))
-        stack.enter_context(_signals(stop))
-        log.info("serving on %s, pins in %s, %d programs found again", socket, bpffs, sum(1 for _ in ledger.programs()))
-        if ready is not None:
-            ready()
-        await stop.wait()
-        log.info("stopping; %s", "unloading everything" if unload_on_stop else "what is loaded stays")
+        async with _serving(doors, listener):
+            with _signals(stop):
+                log.info("serving on %s, pins in %s, %d programs found again", socket, bpffs, ledger.count)
+                if ready is not None:
+                    ready()
+                await stop.wait()
+        log.info("stopped serving; %s", "unloading everything" if unload_on_stop else "what is loaded stays")
         if unload_on_stop:
             await worker.do(programs.unload_all)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from conductor.bpf.declarations import ProgramDecl
 from conductor.bpf.kinds import AttachType, ProgramKind, program_type_name
-from conductor.errors import InvalidSpec
+from conductor.errors import InvalidSpec, NotSupported
 from conductor.model.kernel import KernelType
 
-__all__ = ["KernelKind", "kind_of", "settled_type"]
+__all__ = ["KernelKind", "check_lsm", "kind_of", "settled_type"]
+
+_ACTIVE_LSMS = Path("/sys/kernel/security/lsm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,3 +70,13 @@ def settled_type(declared: ProgramDecl, asked: KernelType) -> KernelType:
             f"{declared.name} cannot be loaded as {asked.value}: its section {declared.section!r} makes it {there}",
         )
     return _RETURN.get(word, asked) if kind.sections else asked
+
+
+def check_lsm(active: Path = _ACTIVE_LSMS) -> None:
+    """Refuse LSM programs where the kernel would take them and never run them. Raises `NotSupported`."""
+    try:
+        names = active.read_text(encoding="ascii").strip()
+    except OSError:
+        return  # securityfs is away: nobody knows
+    if "bpf" not in names.split(","):
+        raise NotSupported(f"this kernel runs no LSM programs: boot it with lsm={names},bpf (kernel 5.7)")

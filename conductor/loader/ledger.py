@@ -63,6 +63,11 @@ class Ledger:
             self._store.remove(load.key)
         self._now = _Snapshot.of(others)
 
+    @property
+    def count(self) -> int:
+        """Number of programs."""
+        return len(self._now.programs)
+
     def programs(self) -> Iterator[_Pair]:
         """Every program with its Load, by id."""
         return iter(self._now.programs.values())

@@ -23,7 +23,7 @@ from conductor.errors import (
     VerifierRejected,
 )
 from conductor.loader.bpffs import BpfFs, map_mode
-from conductor.loader.kinds import kind_of, settled_type
+from conductor.loader.kinds import check_lsm, kind_of, settled_type
 from conductor.loader.ledger import Ledger
 from conductor.loader.records import KernelFacts, LoadRecord, ProgramRecord
 from conductor.loader.recover import PinnedProgram, pins_of, recovery
@@ -209,6 +209,8 @@ def _aim(obj: BpfObject, function: KernelFunctionSpec, *, known: bool) -> None:
     if not known:
         kind = kind_of(function.type)
         obj.set_program_type(function.name, kind.program, kind.attach)
+    if function.type is KernelType.LSM:
+        check_lsm()
     if function.attach_to:
         obj.set_attach_target(function.name, function.attach_to)
 

@@ -161,7 +161,7 @@ class StatsService(own.StatsBase):
             version=__version__,
             bpffs=str(self._bpffs.root),
             boot_id=self._boot_id,
-            programs=sum(1 for _ in self._ledger.programs()),
+            programs=self._ledger.count,
             links=sum(1 for _ in self._ledger.links()),
         )
 

@@ -18,7 +18,7 @@ Compiled = Callable[[str], Path]
 BOTH = (("on_enter", 2), ("on_exit", 2))
 
 
-def attached(daemon: Daemon, compiled: Compiled) -> tuple[int, int, int]:
+def attached(empty: Daemon, compiled: Compiled) -> tuple[int, int, int]:
     """Load two programs, attach the first; answer both ids and the link."""
 
     async def load(client: Client) -> tuple[int, int, int]:
@@ -26,89 +26,85 @@ def attached(daemon: Daemon, compiled: Compiled) -> tuple[int, int, int]:
         first, second = (one.kernel_info.id for one in loaded)
         return first, second, await client.tracepoint(first)
 
-    return daemon.ask(load)
+    return empty.ask(load)
 
 
-def runs(daemon: Daemon, id_: int) -> int:
-    return daemon.ask(lambda client: client.runs(id_))
+def runs(empty: Daemon, id_: int) -> int:
+    return empty.ask(lambda client: client.runs(id_))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_everything_is_found_again_and_never_stopped(
-    daemon: Daemon, compiled: Compiled, number: signal.Signals
-) -> None:
-    first, second, link = attached(daemon, compiled)
-    pins_before, before = daemon.pins(), daemon.ask(lambda client: client.list())
-    code = daemon.end(number)
+def test_everything_is_found_again_and_never_stopped(empty: Daemon, compiled: Compiled, number: signal.Signals) -> None:
+    first, _, link = attached(empty, compiled)
+    pins_before, before = empty.pins(), empty.ask(lambda client: client.list())
+    code = empty.end(number)
     assert code == (-signal.SIGKILL if number is signal.SIGKILL else 0)
-    assert daemon.socket.exists() == (number is signal.SIGKILL)
-    with pins.open_program(daemon.bpffs / f"programs/{first}") as program:
+    assert empty.socket.exists() == (number is signal.SIGKILL)
+    with pins.open_program(empty.bpffs / f"programs/{first}") as program:
         counted = program_info(program.fileno()).run_cnt
-    daemon.start()
-    assert daemon.pins() == pins_before
-    assert daemon.ask(lambda client: client.list()) == before
-    assert daemon.ask(lambda client: client.info(first)).links == [link]
-    assert runs(daemon, first) > counted > 0
-    daemon.ask(lambda client: client.unload(first, second))
-    assert (daemon.pins(), daemon.records) == (set(), [])
+    empty.start()
+    assert empty.pins() == pins_before
+    assert empty.ask(lambda client: client.list()) == before
+    assert empty.ask(lambda client: client.info(first)).links == [link]
+    assert runs(empty, first) > counted > 0
 
 
-def test_pins_without_a_record_are_gone(daemon: Daemon, compiled: Compiled) -> None:
-    attached(daemon, compiled)
-    daemon.end(signal.SIGKILL)
-    for record in daemon.records:
+def test_pins_without_a_record_are_gone(empty: Daemon, compiled: Compiled) -> None:
+    attached(empty, compiled)
+    empty.end(signal.SIGKILL)
+    for record in empty.records:
         record.unlink()
-    daemon.start()
-    assert daemon.pins() == set()
-    assert daemon.ask(lambda client: client.list()) == []
+    empty.start()
+    assert empty.pins() == set()
+    assert empty.ask(lambda client: client.list()) == []
 
 
-def test_records_without_pins_are_gone(daemon: Daemon, compiled: Compiled) -> None:
-    first, second, link = attached(daemon, compiled)
-    daemon.end(signal.SIGKILL)
-    (daemon.bpffs / f"links/{link}").unlink()
-    (daemon.bpffs / f"programs/{second}").unlink()
-    daemon.start()
-    (left,) = daemon.ask(lambda client: client.list())
+def test_records_without_pins_are_gone(empty: Daemon, compiled: Compiled) -> None:
+    first, second, link = attached(empty, compiled)
+    empty.end(signal.SIGKILL)
+    (empty.bpffs / f"links/{link}").unlink()
+    (empty.bpffs / f"programs/{second}").unlink()
+    empty.start()
+    (left,) = empty.ask(lambda client: client.list())
     assert left.kernel_info.id == first
-    assert daemon.ask(lambda client: client.info(first)).links == []
-    assert daemon.pins() == {f"programs/{first}", f"maps/{first}", f"maps/{first}/by_pid", f"maps/{first}/total"}
+    assert empty.ask(lambda client: client.info(first)).links == []
+    assert empty.pins() == {f"programs/{first}", f"maps/{first}", f"maps/{first}/by_pid", f"maps/{first}/total"}
 
 
-def test_records_of_another_boot_are_gone(daemon: Daemon, compiled: Compiled) -> None:
-    attached(daemon, compiled)
-    daemon.end(signal.SIGKILL)
-    (record,) = daemon.records
+def test_records_of_another_boot_are_gone(empty: Daemon, compiled: Compiled) -> None:
+    attached(empty, compiled)
+    empty.end(signal.SIGKILL)
+    (record,) = empty.records
     record.write_text(record.read_text().replace(json.loads(record.read_text())["boot_id"], "another"))
-    daemon.start()
-    assert (daemon.pins(), daemon.records) == (set(), [])
+    empty.start()
+    assert (empty.pins(), empty.records) == (set(), [])
 
 
 BAD = [b"", b"{", b"[]", b"null", b'{"version": 2}', b"\xff" * 100, b"[" * 100_000]
 
 
-def test_bad_records_are_kept_aside_with_a_warning(daemon: Daemon, compiled: Compiled) -> None:
-    first, *_ = attached(daemon, compiled)
-    daemon.end(signal.SIGKILL)
+def test_bad_records_are_kept_aside_with_a_warning(empty: Daemon, compiled: Compiled) -> None:
+    first, *_ = attached(empty, compiled)
+    empty.end(signal.SIGKILL)
     names = [f"{900_000 + number}.json" for number in range(len(BAD))]
     for name, content in zip(names, BAD, strict=True):
-        (daemon.state / name).write_bytes(content)
-    (daemon.state / "900100.json").write_bytes(daemon.records[0].read_bytes())
-    daemon.start()
-    assert [record.name for record in daemon.records] == [f"{first}.json"]
+        (empty.state / name).write_bytes(content)
+    (empty.state / "900100.json").write_bytes(empty.records[0].read_bytes())
+    empty.start()
+    assert [record.name for record in empty.records] == [f"{first}.json"]
     for name, content in zip(names, BAD, strict=True):
-        assert (daemon.state / f"{name}.bad").read_bytes() == content
-        assert f"{daemon.state / name} is kept aside" in daemon.log
-    assert (daemon.state / "900100.json.bad").exists()
+        assert (empty.state / f"{name}.bad").read_bytes() == content
+        assert f"{empty.state / name} is kept aside" in empty.log
+    assert (empty.state / "900100.json.bad").exists()
 
 
-def test_a_half_written_record_is_none(daemon: Daemon, compiled: Compiled) -> None:
-    first, *_ = attached(daemon, compiled)
-    daemon.end(signal.SIGKILL)
-    (daemon.state / "77.json.new").write_text('{"version": 1, "key":')
-    daemon.start()
-    assert daemon.ask(lambda client: client.list())[0].kernel_info.id == first
-    assert not (daemon.state / "77.json.new").exists()
+def test_a_half_written_record_is_none(empty: Daemon, compiled: Compiled) -> None:
+    first, *_ = attached(empty, compiled)
+    empty.end(signal.SIGKILL)
+    (empty.state / "77.json.new").write_text('{"version": 1, "key":')
+    empty.start()
+    assert empty.ask(lambda client: client.list())[0].kernel_info.id == first
+    assert not (empty.state / "77.json.new").exists()
 
 
 def test_a_program_that_lost_its_pin_is_hidden_and_can_be_unloaded(empty: Daemon, compiled: Compiled) -> None:

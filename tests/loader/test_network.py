@@ -128,6 +128,7 @@ def test_a_link_ends_with_its_interface_and_can_be_made_again(empty: Daemon, com
         net.link("add", "v", "type", "veth", "peer", "w")
         link = await tcx(client, id_, net)
         assert (await client.info(id_)).links == [link]
+        assert [pin for pin in empty.pins() if pin.startswith("links/")] == [f"links/{link}"]
 
     empty.ask(life)
 
