@@ -189,6 +189,7 @@ async def keep(*, jobs: Sequence[Job], tell: Tell, once_ready: Errand | None, at
                 one.end()
                 await task
         if at_end and not refusals:
+            tell(f"{at_end.name} what was loaded")
             await _run(at_end, tell)
     if refusals:
         raise refusals[0]

@@ -159,7 +159,7 @@ def test_the_agent_starts_after_the_loader_is_ready_and_ends_before_it(world: Wo
     keeper.send_signal(signal.SIGTERM)
     assert keeper.wait(10) == 0
     assert (world.place / "ends").read_text().split() == ["agent", "loader"]
-    assert world.log.read_text().endswith("ran unloading\n")
+    assert world.log.read_text().endswith("unloading what was loaded\nran unloading\n")
 
 
 @pytest.mark.parametrize("name", ["loader", "agent"])

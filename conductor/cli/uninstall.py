@@ -102,10 +102,15 @@ def _remove(config: Config, paths: list[Path]) -> None:
             else:
                 path.unlink(missing_ok=True)
         for folder in (config.state_dir, config.cache_dir, config.agent_socket.parent, config.loader_socket.parent):
-            if folder.name == "ebpfconductor" and folder.is_dir() and not any(folder.iterdir()):
+            if folder.is_dir() and not any(folder.iterdir()) and _is_ours(folder):
                 folder.rmdir()
     except OSError as exc:
         raise StateUnwritable(f"{exc.filename}: {exc.strerror}") from exc
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether an empty folder was made by us: by its name, or by the mode that only we give."""
+    return folder.name in {"ebpfconductor", "state", "cache"} or folder.stat().st_mode & 0o7777 == 0o1775
 
 
 def _unmount(path: Path) -> None:
