@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 
@@ -39,19 +38,6 @@ class Machine:
 
     def run(self, command: str, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(self.command(command, *words), capture_output=True, text=True, timeout=50, check=False)
-
-    def ask(self, *words: str) -> Any:
-        command = [
-            sys.executable,
-            "-m",
-            "conductor",
-            *words,
-            "-o",
-            "json",
-            "--agent-socket",
-            self.place / "run/agent.sock",
-        ]
-        return json.loads(subprocess.run(command, capture_output=True, text=True, timeout=50, check=True).stdout)
 
     def pid(self, name: str) -> int:
         return int((self.place / "state/keeper" / f"{name}.lock").read_text())
