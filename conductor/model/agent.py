@@ -64,13 +64,12 @@ class Available:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What applying or deleting one manifest did, or would do. `action`: created, configured, unchanged,
-    deleted, absent.
-    """
+    """What applying or deleting one manifest did, or would do."""
 
     kind: str
     name: Name
     action: str
+    """created, configured, unchanged, deleted or absent."""
     old: ProgramSpec | None = None
     new: ProgramSpec | None = None
 

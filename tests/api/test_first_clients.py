@@ -73,6 +73,14 @@ def test_maps_are_granted_by_map_and_kernel_program() -> None:
     tell(story)
 
 
+def test_a_kernel_function_may_stand_for_its_program() -> None:
+    async def story(here: House) -> None:
+        await load(here, NAME, pair(4, "CONNECTIONS", "_Sock_conn_trac_"))
+        assert here.programs.get(Name("service_map")).spec.maps[0].kernel_program == "_Sock_conn_trac_"
+
+    tell(story)
+
+
 def test_get_list_unload() -> None:
     async def story(here: House) -> None:
         await load(here, NAME, pair(5, "team", "net"))

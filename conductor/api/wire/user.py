@@ -19,8 +19,9 @@ from conductor.api.wire.values import (
 )
 from conductor.errors import InvalidSpec
 from conductor.model.grants import Access, MapGrant
-from conductor.model.ids import ProgramId, parse_name
+from conductor.model.ids import Name, ProgramId, parse_name
 from conductor.model.kernel import ImageObject, PathObject, PullPolicy
+from conductor.model.manifest_bytecode import map_name_of
 from conductor.model.manifest_limits import parse_limits
 from conductor.model.manifest_user import check_grants
 from conductor.model.program import BuiltinSource, ProgramType, UserProgramSpec, WasmSource
@@ -39,7 +40,7 @@ __all__ = [
 
 MAX_GRANTS = 64
 _POLICIES = (PullPolicy.ALWAYS, PullPolicy.IF_NOT_PRESENT, PullPolicy.NEVER)
-_MAP = re.compile(r"[A-Za-z0-9_.]{1,63}")
+_FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,62}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -213,27 +214,25 @@ def _grants_from_wire(old: Mapping[str, str], new: list[pb.MapGrant]) -> tuple[M
 
 def _old_grant(name: str, kernel_program: str) -> MapGrant:
     field = f"ebpf_maps.{name[:63]}"
-    return MapGrant(name=_map_name(name, field), kernel_program=parse_name(kernel_program, field), map=name)
+    return MapGrant(name=map_name_of(name, field), kernel_program=_kernel_program(kernel_program, field), map=name)
 
 
 def _grant_from_wire(msg: pb.MapGrant, field: str) -> MapGrant:
     return MapGrant(
-        name=_map_name(msg.name, f"{field}.name"),
-        kernel_program=parse_name(msg.kernel_program, f"{field}.kernel_program"),
-        map=_map_name(msg.map or msg.name, f"{field}.map"),
+        name=map_name_of(msg.name, f"{field}.name"),
+        kernel_program=_kernel_program(msg.kernel_program, f"{field}.kernel_program"),
+        map=map_name_of(msg.map or msg.name, f"{field}.map"),
         access=enum_from_wire(Access, msg.access, f"{field}.access"),
     )
 
 
+def _kernel_program(raw: str, field: str) -> Name:
+    """Check a kernel program's name; a kernel function's, or the 15 characters the kernel keeps of it, will do too."""
+    return Name(raw) if _FUNCTION.fullmatch(raw) else parse_name(raw, field)
+
+
 def _grant_to_wire(grant: MapGrant | MapStatus) -> pb.MapGrant:
     return pb.MapGrant(name=grant.name, kernel_program=grant.kernel_program, map=grant.map, access=int(grant.access))
-
-
-def _map_name(raw: str, field: str) -> str:
-    """Check a map's name: it becomes a file name below the daemon's pins."""
-    if not _MAP.fullmatch(raw) or raw.strip(".") == "":
-        raise InvalidSpec(field, f"{raw[:80]!r} is not a map's name: 1 to 63 letters, digits, _ and .")
-    return raw
 
 
 def _map_status(grant: MapGrant, program: ProgramId | None) -> MapStatus:
