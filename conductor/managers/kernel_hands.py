@@ -12,6 +12,7 @@ from typing import assert_never
 from conductor.errors import AnswerLost, ConductorError, KernelRefused, NotFound
 from conductor.managers.kernel_records import LinkRecords
 from conductor.model.ids import LinkId, Name, ProgramId
+from conductor.model.kernel import XdpLink
 from conductor.plan.kernel import Action, Adopt, AttachLink, DetachLink, Forget, Load, Replace, Unload, Wait
 from conductor.plan.kernel_sets import OWNER, KernelWant, LinkRecord, LinkWant, LoadedSet, sets_of, stamp
 from conductor.ports import Kernel, KernelLoad, KernelLoaded
@@ -149,19 +150,56 @@ class KernelHands:
         """
         want = action.want
         loaded = await self._load(want, action.lender)
+        moved: list[LinkRecord] = []
         try:
             for link in want.links:
-                await self._attach(want.name, _id_of(loaded, link), link)
+                await self._take_place(want.name, _id_of(loaded, link), link, action.old, moved)
             await self._check(loaded)
         except ConductorError as error:
-            self._counters.rollbacks += 1
-            self._note(want.name, f"returned to the version before: {error}")
-            with suppress(ConductorError):
-                await self._unload(want.name, loaded)
+            await self._return(want.name, loaded, moved, error)
             raise
         self._counters.replaces += 1
         for old in reversed(action.old):
             await self._unload(want.name, old.members)
+
+    async def _take_place(
+        self, name: Name, program: ProgramId, want: LinkWant, old: tuple[LoadedSet, ...], moved: list[LinkRecord]
+    ) -> None:
+        """Attach beside the old; where there is room for one only (XDP without a dispatcher), in its place."""
+        try:
+            await self._attach(name, program, want)
+        except KernelRefused:
+            holders = self._holders(want, old)
+            if not holders:
+                raise
+            for link, record in holders:
+                await self._detach(name, link, record)
+                moved += [] if record is None else [record]
+            await self._attach(name, program, want)
+
+    def _holders(self, want: LinkWant, old: tuple[LoadedSet, ...]) -> list[tuple[LinkId, LinkRecord | None]]:
+        """The old version's links at the same interface, if this kind tolerates no other; unknown ones may be there."""
+        if not isinstance(want.link, XdpLink):
+            return []
+        place, found = (want.interface, want.link.netns), []
+        for member in (member for s in old for member in s.members):
+            known = {record.link: record for record in self._records.of(member.id)}
+            for link in member.links:
+                record = known.get(link)
+                if record is None or (record.want.interface, getattr(record.want.link, "netns", None)) == place:
+                    found.append((link, record))
+        return found
+
+    async def _return(
+        self, name: Name, loaded: tuple[KernelLoaded, ...], moved: list[LinkRecord], error: ConductorError
+    ) -> None:
+        """Unload the new and attach what had made room for it; what fails here is healed by a later pass."""
+        self._counters.rollbacks += 1
+        self._note(name, f"returned to the version before: {error}")
+        with suppress(ConductorError):
+            await self._unload(name, loaded)
+            for record in moved:
+                await self._attach(name, record.program, record.want)
 
     async def _check(self, loaded: tuple[KernelLoaded, ...]) -> None:
         """Make sure that what was just attached stands."""

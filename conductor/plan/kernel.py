@@ -171,6 +171,7 @@ class _Planner:
 
     def _for(self, want: KernelWant) -> Iterator[Action]:
         mine = [s for s in self._sets if s.name == want.name]
+        yield from (adopt for s in mine for adopt in self._adoptions(s))
         fit = [s for s in mine if self._fits(s, want)]
         keep = next((s for s in fit if self._is_linked(s, want)), None)
         stale = [s for s in mine if s not in fit]
@@ -230,8 +231,8 @@ class _Planner:
         return set(want.links) <= set(self._standing(s))
 
     def _links(self, s: LoadedSet, want: KernelWant) -> Iterator[Action]:
-        """Links to adopt, detach and attach: new before old, but where both would sit at one place."""
-        yield from self._found(s)
+        """Links to detach and attach: new before old, but where both would sit at one place."""
+        yield from self._foreign(s)
         standing = self._standing(s)
         missing = [w for w in dict.fromkeys(want.links) if w not in standing]
         doomed = [(w, r) for w, r in standing.items() if w not in want.links and r.link is not None]
@@ -241,13 +242,17 @@ class _Planner:
         yield from (AttachLink(name=want.name, program=s.member(w.function).id, want=w) for w in missing)
         yield from (_detach(r) for _, r in doomed if r not in in_the_way)
 
-    def _found(self, s: LoadedSet) -> Iterator[Action]:
+    def _adoptions(self, s: LoadedSet) -> Iterator[Action]:
         for member in s.members:
-            unanswered, unknown = self._unanswered(member.id), self._unknown(member.id)
-            if unanswered:
-                yield Adopt(name=s.name, record=unanswered[0], link=unknown[0])
-            else:
-                yield from (DetachLink(name=s.name, link=link) for link in unknown)
+            unanswered = self._unanswered(member.id)
+            if unanswered and not self._is_doubtful(member.id):
+                yield Adopt(name=s.name, record=unanswered[0], link=self._unknown(member.id)[0])
+
+    def _foreign(self, s: LoadedSet) -> Iterator[Action]:
+        """Links of a set that we never made."""
+        for member in s.members:
+            if not self._unanswered(member.id):
+                yield from (DetachLink(name=s.name, link=link) for link in self._unknown(member.id))
 
 
 def _detach(record: LinkRecord) -> DetachLink:
@@ -256,9 +261,12 @@ def _detach(record: LinkRecord) -> DetachLink:
 
 
 def _place(want: LinkWant) -> tuple[object, ...]:
-    """Where one program can sit only once; priorities and verdicts are no part of a place."""
+    """Where one program can sit only once; priorities and verdicts are no part of a place.
+
+    Nor is the index: an interface may have been made anew between our look at it and an Attach by its name.
+    """
     if not want.interface:
         return (want.function, want.link)
     link = want.link
     direction = link.direction if isinstance(link, TcLink | TcxLink) else None
-    return (want.function, want.interface, want.index, getattr(link, "netns", None), direction)
+    return (want.function, want.interface, getattr(link, "netns", None), direction)

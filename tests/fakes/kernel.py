@@ -2,7 +2,7 @@
 
 What it models, as both bpfman daemons and our loader behave: ids that only grow; the programs of one Load share maps;
 `map_owner` takes the owner's maps by name; lists match metadata exactly; one program attaches once at one place
-(the kernel's EEXIST); Unload takes links along; unknown ids are NotFound; a connection that comes and goes; a daemon
+(the kernel's EEXIST), and one XDP program at one interface, as without a dispatcher; Unload takes links along; unknown ids are NotFound; a connection that comes and goes; a daemon
 that lost everything; links and programs that vanish from outside; an answer lost before or after the work was done.
 What it does not model: the verifier (objects say whether they are refused), real types, time, dispatchers.
 It may grow only by behaviour that the contract suite shows of a real daemon too.
@@ -23,6 +23,7 @@ from conductor.errors import (
     ConductorError,
     InvalidSpec,
     KernelAway,
+    KernelRefused,
     NotFound,
     ObjectUnreadable,
     VerifierRejected,
@@ -197,6 +198,8 @@ class FakeKernel:
             raise self.refusals[target]
         if any(_same_place(link, other) for other in self.links.values()):
             raise AlreadyExists(f"program {program} is attached there: file exists")
+        if isinstance(link.link, XdpLink) and any(_place(link) == _place(other) for other in self.links.values()):
+            raise KernelRefused(f"another XDP program is attached to {link.interface}")
         id_ = LinkId(self._fresh())
         self.links[id_] = link
         return id_

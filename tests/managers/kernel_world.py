@@ -24,6 +24,7 @@ from conductor.model.kernel import (
     PathObject,
     TcxLink,
     TracepointLink,
+    XdpLink,
 )
 from conductor.model.program import Source
 from conductor.ports import MapHandle
@@ -39,6 +40,8 @@ OBJECTS = {
     "/o/trace.o": FakeObject(TRACE, variables={"rate": 4}),
     "/o/trace2.o": FakeObject(TRACE),
     "/o/net.o": FakeObject({"count": KernelType.TCX}),
+    "/o/xdp.o": FakeObject({"drop": KernelType.XDP}),
+    "/o/xdp2.o": FakeObject({"drop": KernelType.XDP}),
     "/o/bad.o": FakeObject(TRACE, rejected=("on_enter",)),
 }
 
@@ -63,6 +66,14 @@ def net(name: str, selector: InterfaceSelector, priority: int = 1000) -> KernelW
     function = KernelFunctionSpec(name="count", type=KernelType.TCX, links=(link,))
     spec = KernelProgramSpec(name=Name(name), bytecode=PathObject(path="/o/net.o"), programs=(function,))
     return KernelWish(spec=spec, source=Source.GRPC)
+
+
+def xdp(name: str, path: str, generation: int = 1) -> KernelWish:
+    """Wish for `drop` on eth0."""
+    link = XdpLink(interfaces=InterfaceSelector(names=("eth0",)))
+    function = KernelFunctionSpec(name="drop", type=KernelType.XDP, links=(link,))
+    spec = KernelProgramSpec(name=Name(name), bytecode=PathObject(path=path), programs=(function,))
+    return KernelWish(spec=spec, source=Source.GRPC, generation=generation)
 
 
 def wishes(*each: KernelWish) -> dict[Name, KernelWish]:

@@ -17,7 +17,7 @@ from conductor.model.kernel import InterfaceSelector
 from conductor.model.status import State
 from tests.fakes import virtual_time
 from tests.fakes.kernel import Fault
-from tests.managers.kernel_world import ENTER, ETH0, EXIT, LO, World, net, trace, wishes
+from tests.managers.kernel_world import ENTER, ETH0, EXIT, LO, World, net, trace, wishes, xdp
 
 
 def tell(folder: Path, story: Callable[[World, KernelHalf], Awaitable[None]]) -> World:
@@ -232,6 +232,32 @@ def test_priority_change_moves_the_link(tmp_path: Path) -> None:
         (link,) = world.kernel.links.values()
         assert getattr(link.link, "priority", None) == 20
         assert len(world.kernel.programs) == 1
+
+    tell(tmp_path, story)
+
+
+def test_update_takes_the_one_place_of_an_interface(tmp_path: Path) -> None:
+    async def story(world: World, half: KernelHalf) -> None:
+        await half.converge(wishes(xdp("a", "/o/xdp.o")))
+        await half.converge(wishes(xdp("a", "/o/xdp2.o", generation=2)))
+        assert state(half) == (State.RUNNING, "")
+        assert len(world.kernel.programs) == len(world.kernel.links) == 1
+
+    tell(tmp_path, story)
+
+
+def test_failed_update_gives_the_one_place_back(tmp_path: Path) -> None:
+    async def story(world: World, half: KernelHalf) -> None:
+        await half.converge(wishes(xdp("a", "/o/xdp.o")))
+        (before,) = world.kernel.programs
+        # Load, attach (no room), detach the old, then the new one's attach cannot be made.
+        world.kernel.faults.extend([None, None, None, Fault.LOST_UNDONE])
+        await half.converge(wishes(xdp("a", "/o/xdp2.o", generation=2)))
+        await asyncio.sleep(60)
+        assert state(half) == (State.RUNNING, "")
+        assert before not in world.kernel.programs
+        assert half.counters.rollbacks == 1
+        assert len(world.kernel.programs) == len(world.kernel.links) == 1
 
     tell(tmp_path, story)
 
