@@ -10,9 +10,9 @@ from typing import Any
 
 from conductor.errors import LibraryMissing, NotSupported
 
-__all__ = ["function", "libbpf", "libbpf_version"]
+__all__ = ["PACKAGE", "function", "libbpf", "libbpf_version"]
 
-_PACKAGE = "install the Debian/Ubuntu package libbpf1 (Fedora: libbpf), version 1.1 or newer"
+PACKAGE = "the Debian and Ubuntu package libbpf1 (Fedora: libbpf), version 1.1 or newer"
 _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "libbpf_set_print": (c_void_p, (c_void_p,)),
     "bpf_object__open_mem": (c_void_p, (c_void_p, c_size_t, c_void_p)),
@@ -58,7 +58,7 @@ def libbpf() -> ctypes.CDLL:
     try:
         library = ctypes.CDLL("libbpf.so.1", use_errno=True)
     except OSError as error:
-        raise LibraryMissing(f"libbpf.so.1 cannot be opened ({error}); {_PACKAGE}") from error
+        raise LibraryMissing(f"libbpf.so.1 cannot be opened ({error}); install {PACKAGE}") from error
     for name, (answer, arguments) in _PROTOTYPES.items():
         symbol = getattr(library, name, None)
         if symbol is not None:
@@ -71,7 +71,7 @@ def function(name: str) -> Callable[..., Any]:
     symbol: Callable[..., Any] | None = getattr(libbpf(), name, None)
     if symbol is None:
         major, minor = libbpf_version()
-        raise NotSupported(f"libbpf {major}.{minor} has no {name}; {_PACKAGE}")
+        raise NotSupported(f"libbpf {major}.{minor} has no {name}; install {PACKAGE}")
     return symbol
 
 

@@ -15,7 +15,7 @@ from conductor.bpf.kinds import AttachType
 from conductor.bpf.link_create import attach_refused, create_link
 from conductor.bpf.refusals import refused
 from conductor.bpf.syscall import Attribute, Command, bpf
-from conductor.errors import NotFound, NotSupported
+from conductor.errors import KernelRefused, NotFound, NotSupported
 from conductor.model.kernel import Direction
 
 __all__ = ["TcxChain", "XdpMode", "cgroup", "netns", "tcx", "tcx_chain", "xdp"]
@@ -44,8 +44,9 @@ def xdp(prog_fd: int, ifindex: int, flags: int = XdpMode.ANY) -> Descriptor:
     try:
         return create_link(prog_fd, ifindex, AttachType.XDP, flags)
     except OSError as error:
-        if error.errno == errno.EBUSY:
-            raise refused(error, doing, helps="another XDP program is attached there; detach it first") from error
+        if error.errno in (errno.EBUSY, errno.EEXIST):  # EEXIST: it runs in the other mode
+            helps = "another XDP program is attached there; detach it first"
+            raise refused(error, doing, helps=helps, as_=KernelRefused) from error
         if error.errno == errno.EINVAL and not _exists(ifindex):  # XDP says EINVAL where TCX says ENODEV
             raise refused(error, doing, helps=_no_interface(ifindex), as_=NotFound) from error
         if error.errno == errno.EOPNOTSUPP:

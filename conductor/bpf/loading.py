@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 
+from conductor.bpf.program_load import may_load
 from conductor.bpf.refusals import ENOTSUPP, refused
 from conductor.errors import ConductorError, KernelRefused, NotSupported, ObjectUnreadable, VerifierRejected
 
@@ -20,10 +21,8 @@ _NO_BTF = ("kernel BTF", "target BTF", "vmlinux")
 _BTF = "CO-RE needs this kernel's BTF, at /sys/kernel/btf/vmlinux (CONFIG_DEBUG_INFO_BTF) or in the file that was given"
 _OWN_NUMBERS = 4000
 """Where libbpf's own error numbers begin."""
-_PERMISSION = (
-    "the caller lacks CAP_BPF and CAP_PERFMON (CAP_NET_ADMIN for network programs), or this kernel's policy forbids "
-    "this type of program"
-)
+_PRIVILEGE = "the caller lacks CAP_BPF, with CAP_PERFMON for tracing and CAP_NET_ADMIN for network programs"
+_POLICY = "this kernel's policy forbids this type of program, though others load; no privilege helps"
 
 
 def last_words(said: Sequence[str]) -> str:
@@ -45,8 +44,9 @@ def why_refused(said: Sequence[str], number: int, name: str) -> ConductorError:
             return ObjectUnreadable(f"{name}: {line.removeprefix('libbpf: ')}; state the program's type")
         if any(words in line for words in _NO_BTF):
             return NotSupported(f"{name}: {line.removeprefix('libbpf: ')}; {_BTF}")
-    if program and number in (errno.EPERM, errno.EACCES):
-        return refused(error, f"{program}: the kernel refused the load", helps=_PERMISSION, as_=KernelRefused)
+    if program and number == errno.EPERM:
+        kind, helps = (NotSupported, _POLICY) if may_load() else (KernelRefused, _PRIVILEGE)
+        return refused(error, f"{program}: the kernel refused the load", helps=helps, as_=kind)
     if program and number == errno.EINVAL:
         helps = "this kernel knows no program of this type or attach type; see conductor doctor"
         return refused(error, f"{program}: the kernel refused the load without a log", helps=helps, as_=NotSupported)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from conductor.bpf import perf
 from conductor.bpf.kinds import AttachType, MapKind, ProgramKind
-from conductor.bpf.library import function, libbpf_version
+from conductor.bpf.library import PACKAGE, function, libbpf_version
 from conductor.bpf.link_create import create_link
 from conductor.bpf.map_create import create_map
-from conductor.bpf.program_load import load_smallest
+from conductor.bpf.program_load import load_smallest, may_load
 from conductor.bpf.stats import run_stats
 from conductor.bpf.support import YES, Answer, Feature, Support
 from conductor.bpf.tracefs import tracefs
@@ -41,8 +41,8 @@ def kernel_version() -> tuple[int, int]:
 def _libbpf() -> Support:
     try:
         libbpf_version()
-    except LibraryMissing as error:
-        return Support(Answer.NO, str(error))
+    except LibraryMissing:
+        return Support(Answer.NO, PACKAGE)
     return YES
 
 
@@ -90,21 +90,12 @@ def _event_source(name: str, option: str) -> Callable[[], Support]:
 def _refusal(error: OSError, needs: str) -> Support:
     """Read a refused try: only what the kernel says about itself is a NO."""
     if error.errno == errno.EPERM:
-        if _may_load():
+        if may_load():
             return Support(Answer.NO, f"a kernel whose policy permits it ({needs})")
         return Support(Answer.UNKNOWN, "asking needs CAP_BPF: ask as root")
     if error.errno in (errno.EINVAL, errno.E2BIG, errno.EOPNOTSUPP, errno.ENOSYS):
         return Support(Answer.NO, needs)
     return Support(Answer.UNKNOWN, f"asking failed: {error.strerror}")
-
-
-def _may_load() -> bool:
-    """Whether the plainest program loads, so that EPERM elsewhere is policy and not privilege."""
-    try:
-        load_smallest(ProgramKind.TRACEPOINT).close()
-    except OSError:
-        return False
-    return True
 
 
 def _program(kind: ProgramKind, needs: str, expected: int = 0, target: tuple[str, ...] = ()) -> Callable[[], Support]:

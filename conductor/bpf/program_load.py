@@ -7,9 +7,10 @@ from ctypes import c_char, c_uint32, c_uint64
 from typing import Any, ClassVar
 
 from conductor.bpf.descriptor import Descriptor
+from conductor.bpf.kinds import ProgramKind
 from conductor.bpf.syscall import Attribute, Command, bpf
 
-__all__ = ["load_smallest"]
+__all__ = ["load_smallest", "may_load"]
 
 _RETURN_ZERO = bytes.fromhex("b700000000000000") + bytes.fromhex("9500000000000000")
 """r0 = 0; exit."""
@@ -56,3 +57,12 @@ def load_smallest(kind: int, *, expected_attach_type: int = 0, attach_btf_id: in
         attach_btf_id=attach_btf_id,
     )
     return Descriptor(bpf(Command.PROG_LOAD, request))
+
+
+def may_load() -> bool:
+    """Whether the plainest tracing program loads, so that EPERM for another is policy and not lack of privilege."""
+    try:
+        load_smallest(ProgramKind.TRACEPOINT).close()
+    except OSError:
+        return False
+    return True

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -139,7 +141,7 @@ def test_fentry_loads_or_the_refusal_says_what_forbids_it(opened: Opened) -> Non
     try:
         fentry.load()
         assert program_info(fentry.program_fd("on_entry")).type == ProgramKind.TRACING
-    except KernelRefused as error:
+    except NotSupported as error:
         refusal = str(error)
     assert not refusal or ("on_entry" in refusal and "policy forbids this type of program" in refusal)
 
@@ -176,3 +178,19 @@ def test_a_btf_that_is_none_is_said(compiled: Callable[[str], Path], tmp_path: P
         pytest.raises(NotSupported, match="CO-RE needs this kernel's BTF"),
     ):
         core.load()
+
+
+def test_two_threads_that_fail_at_once_each_get_their_own_log(compiled: Callable[[str], Path]) -> None:
+    data = compiled("rejected").read_bytes()
+    start = threading.Barrier(4)
+
+    def fail(number: int) -> tuple[str, int]:
+        with BpfObject.open(data, name=f"number{number}") as rejected:
+            start.wait(timeout=20)
+            with pytest.raises(VerifierRejected) as caught:
+                rejected.load()
+        log = caught.value.log
+        return caught.value.program, sum("bpf_get_prandom_u32#7" in line for line in log)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(fail, range(4))) == [("bad", 1)] * 4
