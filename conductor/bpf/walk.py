@@ -22,8 +22,8 @@ __all__ = ["Walk", "all_entries"]
 
 Bytes = NDArray[np.uint8]
 _WITHOUT_BATCHES = (ENOTSUPP, errno.EOPNOTSUPP, errno.EINVAL)
-_FIRST_BYTES = 1 << 20
-"""Memory of the first batch of `all_entries`; later ones double."""
+_FIRST_BYTES = 16 << 20
+"""Address space of the first batch of `all_entries`; pages that stay empty cost nothing. Later ones double."""
 _MOST_BYTES = 64 << 20
 
 

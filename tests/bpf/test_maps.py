@@ -13,6 +13,7 @@ from conductor.bpf.info import possible_cpus
 from conductor.bpf.kinds import MapKind
 from conductor.bpf.map_create import create_map
 from conductor.bpf.maps import BpfMap
+from conductor.bpf.walk import _FIRST_BYTES
 from conductor.errors import BudgetExceeded, ConductorError, KernelRefused, NotSupported
 from conductor.model.grants import MapType
 from conductor.ports import Cursor
@@ -67,12 +68,13 @@ def test_a_whole_hash_map_is_copied(make: Make, kind: MapKind, count: int) -> No
 
 
 def test_a_map_larger_than_the_first_batch_is_copied_whole(make: Make) -> None:
-    made = make(MapKind.HASH, 4, 4096, 1000)
-    for number in range(900):
-        made.update(struct.pack("<I", number), struct.pack("<I", number) * 1024)
+    made = make(MapKind.HASH, 4, 2048, 9000, _NO_PREALLOC)
+    for number in range(8500):
+        made.update(struct.pack("<I", number), struct.pack("<I", number) * 512)
     entries = made.entries()
-    values = np.frombuffer(entries.values, "<u4").reshape(entries.count, 1024)
-    assert entries.count == 900
+    values = np.frombuffer(entries.values, "<u4").reshape(entries.count, 512)
+    assert entries.count == 8500
+    assert _FIRST_BYTES < 9000 * 2052
     assert (values == np.frombuffer(entries.keys, "<u4")[:, None]).all()
 
 
