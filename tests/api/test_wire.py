@@ -104,6 +104,15 @@ def test_a_map_whose_kernel_program_is_away_has_no_program_id() -> None:
     assert wire.status_from_wire(wire.status_to_wire(status)).maps == (away,)
 
 
+def test_maps_that_came_along_are_no_grants() -> None:
+    own = MapStatus(name="m", kernel_program=Name("k"), map="m", access=Access.READ, program_id=ProgramId(3))
+    spec = UserProgramSpec(name=Name("a"), source=BuiltinSource(name="a"))
+    sent = wire.status_to_wire(ProgramStatus(spec=spec, source=Source.GRPC, condition=RUNNING, maps=(own,)))
+    told = wire.status_from_wire(sent)
+    assert (told.spec, told.maps) == (spec, (own,))
+    assert wire.spec_from_wire(pb.LoadRequest(name="a", maps=sent.maps)) == spec
+
+
 @pytest.mark.parametrize(
     ("request_", "field"),
     [

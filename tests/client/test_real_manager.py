@@ -101,6 +101,7 @@ def test_a_kernel_half_comes_and_goes_with_its_program(tmp_path: Path) -> None:
         assert (kernel.needed_by, kernel.bytecode) == (("c",), "builtin:counter")
         assert kernel.functions[0].links[0].attach == "raw_syscalls/sys_enter"
         assert info.maps[0].program_id == kernel.functions[0].id
+        assert info.spec.maps == ()
         await agent.unload("c")
         assert (await agent.list_kernel(), world.apps()) == ((), [])
 

@@ -58,7 +58,7 @@ def spec_from_wire(msg: pb.LoadRequest) -> UserProgramSpec:
     return UserProgramSpec(
         name=name,
         source=_source_from_wire(msg, kind),
-        maps=_grants_from_wire(msg.ebpf_maps, msg.maps),
+        maps=_grants_from_wire(msg.ebpf_maps, [grant for grant in msg.maps if not grant.implied]),
         config=config,
         limits=parse_limits(msg.limits),
         metadata=metadata,
@@ -101,7 +101,7 @@ def status_to_wire(status: ProgramStatus) -> pb.ProgramInfo:
         config=config_to_wire(spec.config),
         source=status.source.word,
         digest=status.digest,
-        maps=[_grant_to_wire(grant) for grant in status.maps or spec.maps],
+        maps=_maps_to_wire(status),
         limits=limits_to_wire(spec.limits),
     )
     if bytecode is not None:
@@ -110,14 +110,15 @@ def status_to_wire(status: ProgramStatus) -> pb.ProgramInfo:
 
 
 def status_from_wire(msg: pb.ProgramInfo) -> ProgramStatus:
-    """Parse what an agent answers. A built-in's own maps come back as grants. Raises `InvalidSpec`."""
+    """Parse what an agent answers. Raises `InvalidSpec`."""
     kind = enum_from_wire(ProgramType, msg.program_type, "program_type")
     grants = _grants_from_wire({}, msg.maps)
+    asked = tuple(grant for grant, sent in zip(grants, msg.maps, strict=True) if not sent.implied)
     ids = {name: ProgramId(number) for name, number in msg.ebpf_maps.items()}
     spec = UserProgramSpec(
         name=parse_name(msg.name),
         source=_source_from_wire(msg, kind),
-        maps=grants,
+        maps=asked,
         config=config_from_wire(msg.config),
         limits=parse_limits(msg.limits),
         metadata=dict(msg.metadata),
@@ -233,6 +234,16 @@ def _kernel_program(raw: str, field: str) -> Name:
 
 def _grant_to_wire(grant: MapGrant | MapStatus) -> pb.MapGrant:
     return pb.MapGrant(name=grant.name, kernel_program=grant.kernel_program, map=grant.map, access=int(grant.access))
+
+
+def _maps_to_wire(status: ProgramStatus) -> list[pb.MapGrant]:
+    """Print the grants as they were asked for, then the maps of a kernel half that came along, as implied."""
+    sent = [_grant_to_wire(grant) for grant in status.spec.maps]
+    asked = {grant.name for grant in status.spec.maps}
+    for implied in (_grant_to_wire(standing) for standing in status.maps if standing.name not in asked):
+        implied.implied = True
+        sent.append(implied)
+    return sent
 
 
 def _map_status(grant: MapGrant, program: ProgramId | None) -> MapStatus:

@@ -46,6 +46,7 @@ class MapGrant(betterproto.Message):
     kernel_program: str = betterproto.string_field(2)
     map: str = betterproto.string_field(3)
     access: int = betterproto.uint32_field(4)
+    implied: bool = betterproto.bool_field(5)
 
 
 @dataclass(eq=False, repr=False)
