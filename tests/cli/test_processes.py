@@ -88,7 +88,7 @@ def machine() -> Iterator[Machine]:
 
 
 def test_every_thread_of_the_agent_has_nothing_while_maps_are_read(machine: Machine) -> None:
-    keeper = machine.start("up", "--groups", "7")
+    keeper = machine.start("up", "--groups", "7", "--keep")
     machine.until_said("agent: ready")
     assert (
         subprocess.run(
@@ -110,6 +110,8 @@ def test_every_thread_of_the_agent_has_nothing_while_maps_are_read(machine: Mach
     assert list((machine.place / "run/bpf/links").iterdir())
     keeper.send_signal(signal.SIGTERM)
     assert keeper.wait(40) == 0
+    assert list((machine.place / "run/bpf/links").iterdir()), "--keep leaves what is attached"
+    assert machine.run("loader", "--unload").returncode == 0
     assert [*(machine.place / "run/bpf/links").iterdir(), *(machine.place / "run/bpf/programs").iterdir()] == []
 
 
