@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import os
 from pathlib import Path
 
 from conductor.bpf import perf
@@ -13,6 +12,7 @@ from conductor.bpf.descriptor import Descriptor
 from conductor.bpf.kinds import AttachType
 from conductor.bpf.link_create import attach_refused, create_link
 from conductor.bpf.refusals import refused
+from conductor.bpf.text import c_text
 from conductor.bpf.tracefs import event_id
 from conductor.errors import NotFound, NotSupported
 
@@ -51,7 +51,7 @@ def kprobe(
     kind = perf.pmu_type("kprobe")
     if kind is None:
         raise NotSupported(f"{doing}: this kernel has no kprobes; they need CONFIG_KPROBE_EVENTS and kernel 4.17")
-    name = ctypes.create_string_buffer(function.encode())
+    name = c_text(function, "function")
     attribute = perf.PerfAttribute(type=kind, config=int(retprobe), config1=ctypes.addressof(name), config2=offset)
     try:
         return _linked(prog_fd, attribute, cookie=cookie, cpu=0)
@@ -82,7 +82,7 @@ def uprobe(
     if kind is None:
         raise NotSupported(f"{doing}: this kernel has no uprobes; they need CONFIG_UPROBE_EVENTS and kernel 4.17")
     at = symbol_offset(path, symbol) + offset if symbol else offset
-    name = ctypes.create_string_buffer(os.fsencode(path))
+    name = c_text(path, "target")
     attribute = perf.PerfAttribute(type=kind, config=int(retprobe), config1=ctypes.addressof(name), config2=at)
     try:
         return _linked(prog_fd, attribute, cookie=cookie, pid=-1 if pid is None else pid, cpu=0 if pid is None else -1)

@@ -13,6 +13,7 @@ from conductor.bpf.kinds import AttachType
 from conductor.bpf.link_create import attach_refused, create_link
 from conductor.bpf.refusals import refused
 from conductor.bpf.syscall import Attribute, Command, bpf
+from conductor.bpf.text import c_text
 from conductor.bpf.tracefs import near, tracefs
 from conductor.errors import ConductorError, NotFound
 
@@ -29,7 +30,7 @@ class _IterCreate(Attribute):
 
 def raw_tracepoint(prog_fd: int, name: str) -> Descriptor:
     """Attach to a raw tracepoint by its bare name (kernel 4.17). Raises `NotFound` with near names, `KernelRefused`."""
-    text = ctypes.create_string_buffer(name.encode())
+    text = c_text(name, "tracepoint")
     doing = f"attaching to raw tracepoint {name} failed"
     try:
         return Descriptor(

@@ -19,6 +19,7 @@ from conductor.bpf.library import function
 from conductor.bpf.loading import last_words, why_refused
 from conductor.bpf.object_file import checked_object, globals_of, read_object
 from conductor.bpf.refusals import refused
+from conductor.bpf.text import c_text
 from conductor.errors import InvalidSpec, NotFound, ObjectUnreadable
 
 __all__ = ["BpfObject"]
@@ -62,7 +63,7 @@ class BpfObject:
         plain = name or (source.name.split(".")[0] if isinstance(source, Path) else "object")
         options = _OpenOptions(
             sz=ctypes.sizeof(_OpenOptions),
-            object_name=plain.encode(),
+            object_name=c_text(plain, "name").value,
             btf_custom_path=os.fsencode(custom_btf) if custom_btf else None,
         )
         with captured() as said:
@@ -139,7 +140,7 @@ class BpfObject:
         """Fix the kernel function or LSM hook of a tracing program. Raises `InvalidSpec`, `NotFound`."""
         program = self._program(name)
         with captured() as said:
-            answer = function("bpf_program__set_attach_target")(program, 0, function_name.encode())
+            answer = function("bpf_program__set_attach_target")(program, 0, c_text(function_name, "attach_to"))
         if answer < 0:
             word = last_words(said)
             more = f" ({word})" if word else ""

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from conductor.bpf.descriptor import Descriptor
 from conductor.bpf.refusals import refused
 from conductor.bpf.syscall import Command, ObjPath, bpf, libc
+from conductor.bpf.text import c_text
 from conductor.errors import (
     ConductorError,
     KernelRefused,
@@ -31,7 +32,7 @@ _BPF_MAGIC = 0xCAFE4A11
 
 def pin(fd: int, path: Path) -> None:
     """Give a program, map or link a name (mode 0600). Raises `AlreadyExists`, `NotFound`, `KernelRefused`."""
-    name = ctypes.create_string_buffer(os.fsencode(path))
+    name = c_text(path, "pin")
     try:
         bpf(Command.OBJ_PIN, ObjPath(pathname=ctypes.addressof(name), bpf_fd=fd))
     except OSError as error:
@@ -74,7 +75,7 @@ def kind_of(fd: int) -> str:
 
 
 def _open(path: Path, kind: str, flags: int, missing: type[ConductorError]) -> Descriptor:
-    name = ctypes.create_string_buffer(os.fsencode(path))
+    name = c_text(path, "pin")
     try:
         opened = Descriptor(bpf(Command.OBJ_GET, ObjPath(pathname=ctypes.addressof(name), file_flags=flags)))
     except OSError as error:

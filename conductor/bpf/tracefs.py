@@ -40,7 +40,7 @@ def tracefs() -> Iterator[Path]:
 def event_id(name: str) -> int:
     """Id of the tracepoint `group/name`. Raises `NotFound` with near names, `NotSupported`."""
     group, slash, event = name.partition("/")
-    if not slash or not group or not event or "/" in event or ".." in name:
+    if not slash or not group or not event or "/" in event or ".." in name or "\0" in name:
         raise NotFound(f"{name!r} is no tracepoint: write group/name, as in sched/sched_switch")
     with tracefs() as root:
         try:

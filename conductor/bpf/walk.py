@@ -109,11 +109,11 @@ class Walk:
         return True
 
 
-def all_entries(walk: Walk) -> Entries:
+def all_entries(walk: Walk, *, first: int = _FIRST_BYTES) -> Entries:
     """Copy a whole map with buffers that grow as the map turns out to be. Raises as `Walk.step`."""
     info, cursor = walk.info, Cursor()
     size, stride = info.key_size, info.stride
-    room = max(1, min(info.max_entries, _FIRST_BYTES // max(1, size + stride)))
+    room = max(1, min(info.max_entries, first // max(1, size + stride)))
     parts: list[tuple[Bytes, Bytes]] = []
     total = 0
     while not cursor.done:

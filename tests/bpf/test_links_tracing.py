@@ -15,7 +15,7 @@ from conductor.bpf.info import link_info, program_info
 from conductor.bpf.kinds import AttachType
 from conductor.bpf.maps import BpfMap
 from conductor.bpf.objects import BpfObject
-from conductor.errors import AlreadyExists, ConductorError, KernelRefused, NotFound, NotSupported
+from conductor.errors import AlreadyExists, ConductorError, InvalidSpec, KernelRefused, NotFound, NotSupported
 
 MapOf = Callable[[BpfObject, str], BpfMap]
 Load = Callable[..., BpfObject]
@@ -203,3 +203,13 @@ def test_failures_leave_no_descriptor(loaded: Load) -> None:
         with pytest.raises(ConductorError):
             attach(hooks.program_fd("on_xdp"))
     assert set(Path("/proc/self/fd").iterdir()) == before
+
+
+def test_names_that_c_would_cut_short_are_refused(loaded: Load) -> None:
+    hooks = loaded("hooks", "on_raw", "on_uprobe")
+    with pytest.raises(InvalidSpec, match="zero byte"):
+        links.raw_tracepoint(hooks.program_fd("on_raw"), "sys_enter\0x")
+    with pytest.raises(ConductorError):
+        links.tracepoint(hooks.program_fd("on_raw"), "raw_syscalls/sys_enter\0x")
+    with pytest.raises(InvalidSpec, match="target"):
+        links.uprobe(hooks.program_fd("on_uprobe"), "/bin/true\0x", offset=1)

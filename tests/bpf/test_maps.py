@@ -13,7 +13,7 @@ from conductor.bpf.info import possible_cpus
 from conductor.bpf.kinds import MapKind
 from conductor.bpf.map_create import create_map
 from conductor.bpf.maps import BpfMap
-from conductor.bpf.walk import _FIRST_BYTES
+from conductor.bpf.walk import _FIRST_BYTES, all_entries
 from conductor.errors import BudgetExceeded, ConductorError, KernelRefused, NotSupported
 from conductor.model.grants import MapType
 from conductor.ports import Cursor
@@ -76,6 +76,12 @@ def test_a_map_larger_than_the_first_batch_is_copied_whole(make: Make) -> None:
     assert entries.count == 8500
     assert _FIRST_BYTES < 9000 * 2052
     assert (values == np.frombuffer(entries.keys, "<u4")[:, None]).all()
+
+
+def test_a_first_batch_smaller_than_a_bucket_grows(make: Make) -> None:
+    made = filled(make(MapKind.HASH, 4, 8, 4000), 4000)
+    entries = all_entries(made._walk, first=12)
+    assert sorted(np.frombuffer(entries.keys, "<u4").tolist()) == list(range(4000))
 
 
 def test_an_array_is_copied_whole(make: Make) -> None:
