@@ -32,7 +32,7 @@ def status(path):
 """
 
 
-def asked(body: str, *, user: int | None = None) -> Any:
+def asked(body: str) -> Any:
     """Run a script in a process of its own (a drop is for good) and read the JSON it prints."""
     done = subprocess.run(
         [sys.executable, "-c", PRELUDE + textwrap.dedent(body)],
@@ -40,7 +40,6 @@ def asked(body: str, *, user: int | None = None) -> Any:
         text=True,
         timeout=30,
         check=False,
-        user=user,
         cwd="/",
     )
     assert done.returncode == 0, done.stderr
@@ -133,6 +132,24 @@ def test_confirm_sees_what_is_left() -> None:
         except Exception as exc:
             print(json.dumps(str(exc)))
     """)
+
+
+@ROOT_ONLY
+def test_who_is_not_root_stays_who_he_is_and_still_gains_nothing() -> None:
+    seen = asked("""
+        from conductor.config import IdentityConfig
+        from conductor.privilege import identity_of
+        os.setgroups([7]); os.setresgid(1234, 1234, 1234); os.setresuid(1234, 1234, 1234)
+        who = identity_of(IdentityConfig(user="65532", groups=("8",), allow_uid0=False))
+        drop(who)
+        try:
+            identity_of(IdentityConfig(user="daemon", groups=(), allow_uid0=False))
+        except Exception as exc:
+            print(json.dumps([who.uid, who.gid, who.groups, status("/proc/self/status"), str(exc)]))
+    """)
+    assert seen[:3] == [1234, 1234, [7]]
+    assert (seen[3]["NoNewPrivs"], seen[3]["CapPrm"], seen[3]["Uid"]) == (["1"], [EMPTY], ["1234"] * 4)
+    assert "only root can become daemon" in seen[4]
 
 
 def config(user: str = "65532", groups: tuple[str, ...] = (), *, allow_uid0: bool = False) -> IdentityConfig:
