@@ -50,7 +50,7 @@ def test_an_object_that_was_given_up_has_none(directory: OwnDirectory, compiled:
 
 def test_the_cache_is_bounded(directory: OwnDirectory) -> None:
     for number in range(300):
-        directory.write(f"{number:03}.btf", b"x")
+        (directory.path / f"{number:03}.btf").write_bytes(b"x")
     TrimmedBtf(directory=directory).give_up(b"an object")
     assert len(directory.names()) == 256
 
