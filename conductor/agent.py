@@ -213,7 +213,7 @@ async def _snapshots(
             requests=door.requests,
             loop_lag=door.loop_lag,
         )
-        await asyncio.to_thread(page.tick, time.time())
+        await asyncio.to_thread(page.tick, time.monotonic())
         await asyncio.sleep(TICK_SECONDS)
 
 

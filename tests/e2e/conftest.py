@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -72,8 +73,12 @@ class Node:
         return json.loads(self.cli(*words, "-o", "json").stdout)
 
     def get(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
-            return str(answer.read().decode())
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                raise OSError(f"{path}: {refusal.code} {refusal.read().decode()}") from None
 
     def series(self, query: str = "") -> Series:
         found: Series = {}
@@ -155,3 +160,8 @@ def links_of(node: Node) -> list[dict[str, Any]]:
     ids = {program["id"] for program in programs_of(node)}
     shown = json.loads(subprocess.run(["bpftool", "-j", "link", "show"], capture_output=True, check=True).stdout)
     return [link for link in shown if link.get("prog_id") in ids]
+
+
+def pins_of(node: Node) -> list[Path]:
+    """Every pin in our bpffs; what the kernel itself puts there aside."""
+    return [path for path in (node.root / "run/bpf").rglob("*") if path.is_file() and path.suffix != ".debug"]

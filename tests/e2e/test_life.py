@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import links_of, programs_of
+from .conftest import links_of, pins_of, programs_of
 
 if TYPE_CHECKING:
     from .conftest import Node, Series
@@ -75,7 +75,7 @@ def test_agent_has_no_rights_while_it_reads_maps(node: Node) -> None:
 
 def test_agent_that_would_stay_root_is_refused(node: Node) -> None:
     done = node.cli("agent", "--user", "0", *node.flags()[2:], ok=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "uid 0" in done.stderr
 
 
@@ -118,15 +118,16 @@ def test_unload_removes_both_halves(node: Node) -> None:
     assert links_of(node)
     node.cli("unload", "service_map")
     assert not programs_of(node)
-    assert not [path for path in (node.root / "run/bpf/maps").rglob("*") if path.is_file()]
+    assert not pins_of(node)
     assert node.json("list") == {"items": []}
 
 
 def test_second_agent_on_the_same_socket_is_refused(node: Node) -> None:
     node.start("--kernel", "none")
-    done = node.cli("up", "--kernel", "none", *node.flags()[2:], ok=False)
+    elsewhere = ["--state-dir", str(node.root / "other"), "--http-address", "127.0.0.1:0"]
+    done = node.cli("agent", "--own-view", "--kernel", "none", *node.flags()[2:], *elsewhere, ok=False)
     assert done.returncode == 1
-    assert "agent" in done.stderr
+    assert "agent.sock" in done.stderr
 
 
 def test_program_without_a_map_needs_no_kernel_road(node: Node) -> None:
