@@ -15,7 +15,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": WORDS,
     "plan": WORDS | {"plan", "ports", "config"},
     "ports": WORDS,
-    "config": WORDS,
+    "config": WORDS | {"config"},
     "locks": WORDS,
     "builtin": WORDS | {"ports", "builtin"},
     "bpf": WORDS | {"ports", "bpf"},
