@@ -46,15 +46,16 @@ class KernelHalf:
 
 
 @contextmanager
-def attached(**sizes: int) -> Iterator[KernelHalf]:
-    """Load and attach what the agent would, with maps of other sizes where asked."""
+def attached(*, without: tuple[str, ...] = (), **sizes: int) -> Iterator[KernelHalf]:
+    """Load and attach what the agent would, less some functions, with maps of other sizes where asked."""
+    functions = [function for function in ServiceMap.kernel_half if function.name not in without]
     with ExitStack() as stack:
         kernel_object = stack.enter_context(BpfObject.open(object_path("service_map")))
-        kernel_object.select([function.name for function in ServiceMap.kernel_half])
+        kernel_object.select([function.name for function in functions])
         for name, size in sizes.items():
             kernel_object.resize_map(name, size)
         kernel_object.load()
-        for function in ServiceMap.kernel_half:
+        for function in functions:
             for link in function.links:
                 assert isinstance(link, TracepointLink)
                 stack.enter_context(links.tracepoint(kernel_object.program_fd(function.name), link.name))
