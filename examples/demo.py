@@ -41,6 +41,12 @@ KEY = (
     "server_name",
     "server_port",
 )
+COLUMNS = {
+    "service_map_sent_bytes_total": "sent",
+    "service_map_received_bytes_total": "received",
+    "service_map_connections_opened_total": "opened",
+    "service_map_connections_active": "active",
+}
 
 
 @dataclass
@@ -84,11 +90,9 @@ class Demo:
         rows: dict[tuple[str, ...], Row] = {}
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
-                if not sample.name.startswith("service_map_"):
-                    continue
-                row = rows.setdefault(tuple(sample.labels[name] for name in KEY), Row())
-                what = sample.name.removeprefix("service_map_").split("_")
-                setattr(row, what[1] if what[0] == "connections" else what[0], sample.value)
+                if column := COLUMNS.get(sample.name):
+                    row = rows.setdefault(tuple(sample.labels[name] for name in KEY), Row())
+                    setattr(row, column, sample.value)
         self.rows = rows
 
     def table(self) -> Table:
