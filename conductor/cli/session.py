@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 from typing_extensions import override
 
 from conductor.cli.settings import read
+from conductor.config import values
 from conductor.errors import ConductorError
 
 __all__ = ["ProgramName", "agent_socket", "seconds", "with_agent"]
@@ -79,12 +80,7 @@ async def _names(socket: Path) -> list[str]:
 
 def seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:  # noqa: ARG001 - click's callback
     """Read a duration of the command line: 30s, 2m, 500ms."""
-    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-    unit = next((unit for unit in ("ms", "s", "m", "h") if value.endswith(unit)), "")
     try:
-        found = float(value.removesuffix(unit)) * units.get(unit, 1.0)
-    except ValueError:
-        found = 0.0
-    if not 0 < found <= 86_400:
-        raise click.BadParameter(f"{value!r} is no duration such as 30s or 2m")
-    return found
+        return values.seconds(value)
+    except ValueError as exc:
+        raise click.BadParameter(str(exc)) from exc
