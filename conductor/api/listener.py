@@ -34,16 +34,7 @@ def listening(path: Path, *, mode: int = 0o660, group: int | None = None) -> Ite
         )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.setblocking(False)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with _alone(path.parent):
-                _remove_dead(path)
-                os.fchmod(sock.fileno(), 0o600)  # before bind: the node is born with it (Linux), no moment of 0777
-                sock.bind(str(path))
-        except PermissionError as error:
-            raise NotAllowed(f"{path}: {error.strerror}; its directory must belong to the agent's user") from error
-        except OSError as error:
-            raise StateUnwritable(f"{path}: {error.strerror}; choose another with --agent-socket") from error
+        _bind(sock, path)
         born = path.stat()
         try:
             _give(path, group)
@@ -55,6 +46,19 @@ def listening(path: Path, *, mode: int = 0o660, group: int | None = None) -> Ite
                 now = path.stat()
                 if (now.st_dev, now.st_ino) == (born.st_dev, born.st_ino):
                     path.unlink()
+
+
+def _bind(sock: socket.socket, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path.parent):
+            _remove_dead(path)
+            os.fchmod(sock.fileno(), 0o600)  # before bind: the node is born with it (Linux), no moment of 0777
+            sock.bind(str(path))
+    except PermissionError as error:
+        raise NotAllowed(f"{path}: {error.strerror}; its directory must belong to the agent's user") from error
+    except OSError as error:
+        raise StateUnwritable(f"{path}: {error.strerror}; choose another with --agent-socket") from error
 
 
 @contextmanager

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
+from conductor import errors
 from conductor.errors import (
     AgentUnreachable,
     AlreadyExists,
@@ -36,10 +35,16 @@ _BY_CODE: dict[Code, type[ConductorError]] = {
 """For answers without a reason that we know: another server's, or a newer agent's."""
 
 
+_KINDS = {
+    (kind.code, kind.reason): kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, ConductorError)
+}
+
+
 def error_of(code: Code, reason: str, message: str) -> ConductorError:
     """Build the error that a status stands for; its text is the agent's."""
-    known = {kind.reason: kind for kind in _kinds(ConductorError) if kind.code is code}
-    kind = known.get(reason) or _BY_CODE.get(code, ConductorError)
+    kind = _KINDS.get((code, reason)) or _BY_CODE.get(code, ConductorError)
     error = kind.__new__(kind, message)
     error.args = (message,)
     match error:
@@ -52,9 +57,3 @@ def error_of(code: Code, reason: str, message: str) -> ConductorError:
         case _:
             pass
     return error
-
-
-def _kinds(kind: type[ConductorError]) -> Iterator[type[ConductorError]]:
-    for child in kind.__subclasses__():
-        yield child
-        yield from _kinds(child)

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
+from conductor import errors
 from conductor.api.status import status_of
 from conductor.client.refusals import error_of
 from conductor.errors import Code, ConductorError, InvalidConfig, InvalidSpec, NotFound, VerifierRejected
 
-
-def kinds(kind: type[ConductorError] = ConductorError) -> Iterator[type[ConductorError]]:
-    for child in kind.__subclasses__():
-        yield child
-        yield from kinds(child)
-
-
-KINDS = sorted(set(kinds()), key=lambda kind: kind.__name__)
+KINDS = sorted(
+    {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ConductorError)}
+    - {ConductorError},
+    key=lambda kind: kind.__name__,
+)
 
 
 def made(kind: type[ConductorError]) -> ConductorError:
