@@ -19,12 +19,14 @@ from conductor.errors import ConductorError, NotYet
 from conductor.loader.attach import Links
 from conductor.loader.bpffs import BpfFs
 from conductor.loader.directory import OwnDirectory
+from conductor.loader.health import HealthService
 from conductor.loader.ledger import Ledger
 from conductor.loader.listener import listening
 from conductor.loader.programs import Programs
 from conductor.loader.rpc import Door, explain
-from conductor.loader.service import BpfmanService, HealthService, StatsService
+from conductor.loader.service import BpfmanService
 from conductor.loader.sole import sole_owner, sole_user
+from conductor.loader.stats import StatsService
 from conductor.loader.store import RecordStore
 from conductor.loader.trimmed_btf import TrimmedBtf
 from conductor.loader.verifier_logs import VerifierLogs

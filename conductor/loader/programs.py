@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from conductor.bpf import pins
-from conductor.bpf.declarations import MapDecl
 from conductor.bpf.info import ProgramInfo, map_info, program_info
 from conductor.bpf.object_file import read_object
 from conductor.bpf.objects import BpfObject
@@ -23,8 +22,8 @@ from conductor.errors import (
     VerifierRejected,
 )
 from conductor.loader.bpffs import BpfFs, map_mode
-from conductor.loader.kinds import check_lsm, kind_of, settled_type
 from conductor.loader.ledger import Ledger
+from conductor.loader.preparation import check_layout, prepared, writable_maps
 from conductor.loader.records import KernelFacts, LoadRecord, ProgramRecord
 from conductor.loader.recover import PinnedProgram, pins_of, recovery
 from conductor.loader.store import RecordStore
@@ -32,15 +31,12 @@ from conductor.loader.trimmed_btf import TrimmedBtf
 from conductor.loader.wire import rfc3339
 from conductor.model.grants import Access
 from conductor.model.ids import ProgramId
-from conductor.model.kernel import KernelFunctionSpec, KernelType
-from conductor.model.names import near
+from conductor.model.kernel import KernelType
 from conductor.ports import KernelLoad
 
-__all__ = ["WRITABLE_MAPS", "Programs"]
+__all__ = ["Programs"]
 
 log = logging.getLogger(__name__)
-WRITABLE_MAPS = "ebpfconductor.io/writable-maps"
-"""Load metadata: names of maps, with commas between, whose pins the group may write."""
 
 
 class Programs:
@@ -83,9 +79,9 @@ class Programs:
     def _load(self, data: bytes, wish: KernelLoad, btf: Path | None) -> LoadRecord:
         with ExitStack() as undo:
             obj = undo.enter_context(BpfObject.open(data, name=_stem(wish.path), custom_btf=btf))
-            types = _prepared(obj, wish)
+            types = prepared(obj, wish)
             self._reuse_maps(obj, wish)
-            writable = _writable(wish.metadata, obj)
+            writable = writable_maps(wish.metadata, obj)
             obj.load()
             record = self._recorded(obj, wish, types)
             undo.callback(self._bpffs.unpin, self._not_needed(record.programs))
@@ -130,7 +126,7 @@ class Programs:
             else:
                 continue
             with pins.open_map_fd(pin, Access.READ_WRITE) as fd:
-                _check_layout(declared, fd.fileno(), field)
+                check_layout(declared, fd.fileno(), field)
                 obj.reuse_map(declared.name, fd.fileno())
 
     def _owner(self, id_: ProgramId) -> ProgramRecord:
@@ -190,54 +186,6 @@ class Programs:
 
 def _stem(path: str) -> str:
     return Path(path).name.partition(".")[0]
-
-
-def _prepared(obj: BpfObject, wish: KernelLoad) -> dict[str, KernelType]:
-    """Select programs, fix types, targets and globals; answer each program's type."""
-    obj.select([function.name for function in wish.programs])
-    declared = {program.name: program for program in obj.programs}
-    types = {}
-    for function in wish.programs:
-        types[function.name] = settled_type(declared[function.name], function.type)
-        _aim(obj, function, known=declared[function.name].type != 0)
-    for name, value in wish.global_data.items():
-        obj.set_global(name, value)
-    return types
-
-
-def _aim(obj: BpfObject, function: KernelFunctionSpec, *, known: bool) -> None:
-    if not known:
-        kind = kind_of(function.type)
-        obj.set_program_type(function.name, kind.program, kind.attach)
-    if function.type is KernelType.LSM:
-        check_lsm()
-    if function.attach_to:
-        obj.set_attach_target(function.name, function.attach_to)
-
-
-def _check_layout(declared: MapDecl, fd: int, field: str) -> None:
-    there = map_info(fd)
-    ours = (declared.type, declared.key_size, declared.value_size)
-    theirs = (there.type, there.key_size, there.value_size)
-    sized = declared.max_entries in (0, there.max_entries)
-    if ours != theirs or not sized:
-        raise InvalidSpec(
-            field,
-            f"map {declared.name} is {_layout(*theirs, there.max_entries)} there,"
-            f" the object wants {_layout(*ours, declared.max_entries)}",
-        )
-
-
-def _layout(type_: str, key: int, value: int, entries: int) -> str:
-    return f"{type_} of {entries} entries, {key}-byte keys, {value}-byte values"
-
-
-def _writable(metadata: Mapping[str, str], obj: BpfObject) -> frozenset[str]:
-    names = frozenset(filter(None, (name.strip() for name in metadata.get(WRITABLE_MAPS, "").split(","))))
-    there = sorted(m.name for m in obj.maps if not m.internal)
-    for name in sorted(names.difference(there)):
-        raise InvalidSpec(f"metadata.{WRITABLE_MAPS}", f"no map {name}{near(name, there)}")
-    return names
 
 
 def _facts(info: ProgramInfo, clock: Callable[[], float] = time.time) -> KernelFacts:

@@ -1,18 +1,13 @@
-"""The services: one short method per RPC. Reads answer from the ledger, changes go to the worker."""
+"""`bpfman.v1.Bpfman`: one short method per RPC. Reads answer from the ledger, changes go to the worker."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator
 from functools import partial
 
 from typing_extensions import override
 
-from conductor import __version__
-from conductor.bpf import pins
-from conductor.bpf.info import program_info
-from conductor.errors import ConductorError, NotFound, NotYet, VerifierRejected
+from conductor.errors import NotFound, NotYet, VerifierRejected
 from conductor.loader.attach import Links
 from conductor.loader.bpffs import BpfFs
 from conductor.loader.ledger import Ledger
@@ -22,19 +17,17 @@ from conductor.loader.verifier_logs import VerifierLogs
 from conductor.loader.wire import (
     entry_to_wire,
     filter_from_wire,
-    hook_from_wire,
     info_to_wire,
     kernel_to_wire,
     list_to_wire,
     load_from_wire,
 )
+from conductor.loader.wire_hooks import hook_from_wire
 from conductor.loader.worker import Worker
 from conductor.model.ids import LinkId, ProgramId
 from conductor.proto.bpfman import v1 as pb
-from conductor.proto.conductor.loader import v1 as own
-from conductor.proto.grpc.health import v1 as health
 
-__all__ = ["BpfmanService", "HealthService", "StatsService"]
+__all__ = ["BpfmanService"]
 
 log = logging.getLogger(__name__)
 APP = "ebpfconductor.io/app"
@@ -138,75 +131,3 @@ class BpfmanService(pb.BpfmanBase):
 
     def _is_there(self, program: ProgramRecord) -> bool:
         return self._bpffs.program(program.id).exists()
-
-
-class StatsService(own.StatsBase):
-    """`conductor.loader.v1.Stats`: what programs cost, and what the verifier said."""
-
-    def __init__(self, *, ledger: Ledger, bpffs: BpfFs, logs: VerifierLogs, boot_id: str, enabled: bool) -> None:
-        self._ledger, self._bpffs, self._logs = ledger, bpffs, logs
-        self._boot_id, self._enabled = boot_id, enabled
-
-    @override
-    async def programs(self, programs_request: own.ProgramsRequest) -> own.ProgramsResponse:
-        """Tell run times and counts of programs loaded here; ids that are not are left out."""
-        wanted = {*programs_request.ids}
-        runs = [self._run(program) for _, program in self._ledger.programs() if not wanted or program.id in wanted]
-        return own.ProgramsResponse(enabled=self._enabled, programs=[run for run in runs if run is not None])
-
-    @override
-    async def info(self, info_request: own.InfoRequest) -> own.InfoResponse:
-        """Tell of the daemon itself."""
-        return own.InfoResponse(
-            version=__version__,
-            bpffs=str(self._bpffs.root),
-            boot_id=self._boot_id,
-            programs=self._ledger.count,
-            links=sum(1 for _ in self._ledger.links()),
-        )
-
-    @override
-    async def log(self, log_request: own.LogRequest) -> own.LogResponse:
-        """Tell what the verifier said of the last refused Load of an app."""
-        return own.LogResponse(lines=list(self._logs.of(log_request.app)))
-
-    def _run(self, program: ProgramRecord) -> own.ProgramRun | None:
-        try:
-            with pins.open_program(self._bpffs.program(program.id)) as opened:
-                seen = program_info(opened.fileno())
-        except ConductorError:
-            return None  # it went meanwhile
-        return own.ProgramRun(
-            id=program.id,
-            name=program.name,
-            run_time_ns=seen.run_time_ns,
-            run_count=seen.run_cnt,
-            recursion_misses=seen.recursion_misses,
-        )
-
-
-class HealthService(health.HealthBase):
-    """`grpc.health.v1.Health`: who answers at all serves."""
-
-    def __init__(self, *, services: tuple[str, ...], stopping: asyncio.Event) -> None:
-        self._services, self._stopping = frozenset({"", *services}), stopping
-
-    @override
-    async def check(self, health_check_request: health.HealthCheckRequest) -> health.HealthCheckResponse:
-        """Tell the state of a service. Raises `NotFound`."""
-        if health_check_request.service not in self._services:
-            raise NotFound(f"no service {health_check_request.service[:80]!r} here")
-        return self._now()
-
-    @override
-    async def watch(self, health_check_request: health.HealthCheckRequest) -> AsyncIterator[health.HealthCheckResponse]:
-        """Tell the state now and when the daemon stops."""
-        if health_check_request.service not in self._services:
-            yield health.HealthCheckResponse(status=health.HealthCheckResponseServingStatus(3))
-            return
-        yield self._now()
-        await self._stopping.wait()
-        yield self._now()
-
-    def _now(self) -> health.HealthCheckResponse:
-        return health.HealthCheckResponse(status=health.HealthCheckResponseServingStatus(1 + self._stopping.is_set()))

@@ -20,12 +20,12 @@ from conductor.loader.hooks import (
 from conductor.loader.records import KernelFacts, LinkRecord, LoadRecord, ProgramRecord
 from conductor.loader.wire import (
     filter_from_wire,
-    hook_from_wire,
     info_to_wire,
     kernel_to_wire,
     load_from_wire,
     rfc3339,
 )
+from conductor.loader.wire_hooks import hook_from_wire
 from conductor.model.ids import LinkId, ProgramId
 from conductor.model.kernel import Direction, KernelFunctionSpec, KernelType
 from conductor.proto.bpfman import v1 as pb
