@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -119,20 +119,25 @@ class Agent:
 
     async def watch(
         self, name: str = "", *, metadata: Mapping[str, str] | None = None, timeout: float | None = None
-    ) -> AsyncIterator[WatchEvent]:
-        """Tell the present as ADDED, then SYNCED, then every change; for ever, or until `timeout`."""
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """Tell the present as ADDED, then SYNCED, then every change; for ever, or until `timeout`.
+
+        Who leaves early uses `contextlib.aclosing`: the call then ends at once.
+        """
         request = pb.WatchRequest(name=name, match_metadata=dict(metadata or {}))
-        async for event in self._channel.server_stream("Watch", request, pb.WatchEvent, timeout):
-            yield watch_event_from_wire(event)
+        async with aclosing(self._channel.server_stream("Watch", request, pb.WatchEvent, timeout)) as events:
+            async for event in events:
+                yield watch_event_from_wire(event)
 
     async def logs(
         self, name: str, *, follow: bool = False, tail: int = 0, timeout: float | None = None
-    ) -> AsyncIterator[LogLine]:
+    ) -> AsyncGenerator[LogLine, None]:
         """Tell the last `tail` lines of a program (0: all that are kept), and go on with `follow`."""
         request = pb.LogsRequest(name=name, follow=follow, tail=tail)
         deadline = timeout if follow or timeout is not None else self._timeout
-        async for line in self._channel.server_stream("Logs", request, pb.LogLine, deadline):
-            yield log_line_from_wire(line)
+        async with aclosing(self._channel.server_stream("Logs", request, pb.LogLine, deadline)) as lines:
+            async for line in lines:
+                yield log_line_from_wire(line)
 
     async def usage(self, name: str = "", *, timeout: float | None = None) -> Usage:
         """Tell what programs cost, all or one."""

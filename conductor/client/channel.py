@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,7 +45,9 @@ class AgentChannel:
                 await stream.send_message(request, end=True)
                 return _there(await stream.recv_message())
 
-    async def server_stream(self, method: str, request: Any, reply: type[R], timeout: float | None) -> AsyncIterator[R]:
+    async def server_stream(
+        self, method: str, request: Any, reply: type[R], timeout: float | None
+    ) -> AsyncGenerator[R, None]:
         """Ask once, answer until either side ends it."""
         stream = self._request(method, Cardinality.UNARY_STREAM, type(request), reply, timeout)
         with self._translated(stream):

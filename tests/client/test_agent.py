@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 
 import pytest
 
@@ -137,12 +138,24 @@ def test_watch_tells_the_present_then_changes() -> None:
         await agent.load("host_pressure")
         await agent.unload("service_map")
         told = [await anext(events) for _ in range(3)]
-        await events.aclose()  # type: ignore[attr-defined]
+        await events.aclose()
         assert [(e.type.value, e.status and e.status.name) for e in told] == [
             ("ADDED", "host_pressure"),
             ("MODIFIED", "host_pressure"),
             ("DELETED", "service_map"),
         ]
+
+    tell(story)
+
+
+def test_a_watch_that_was_left_ends_at_the_agent_too() -> None:
+    async def story(here: House, agent: Agent) -> None:
+        async with aclosing(agent.watch()) as events:
+            async for event in events:
+                assert (event.type, here.server.counts.in_flight) == (WatchType.SYNCED, 1)
+                break
+        await agent.info()
+        assert here.server.counts.in_flight == 0
 
     tell(story)
 
@@ -154,7 +167,7 @@ def test_watch_of_one_name_hears_of_no_other() -> None:
         await agent.load("host_pressure")
         await agent.load("service_map")
         event = await anext(events)
-        await events.aclose()  # type: ignore[attr-defined]
+        await events.aclose()
         assert event.status is not None
         assert event.status.name == "service_map"
 
@@ -172,7 +185,7 @@ def test_logs_are_told_and_followed() -> None:
         assert (await anext(lines)).message == "line 2"
         write("warning", "more")
         line = await anext(lines)
-        await lines.aclose()  # type: ignore[attr-defined]
+        await lines.aclose()
         assert (line.level, line.message, line.program) == ("warning", "more", "service_map")
         with pytest.raises(NotFound):
             await anext(agent.logs("nobody"))

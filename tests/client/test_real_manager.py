@@ -141,7 +141,7 @@ def test_a_missing_map_is_waited_for_with_a_reason(tmp_path: Path) -> None:
         async for event in events:
             if event.status is not None and event.status.state is State.RUNNING:
                 break
-        await events.aclose()  # type: ignore[attr-defined]
+        await events.aclose()
 
     tell(tmp_path, story)
 
