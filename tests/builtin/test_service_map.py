@@ -141,13 +141,13 @@ def test_a_row_leaves_when_it_is_idle_and_no_connection_is_open(flows: Flows, wo
 
 
 def test_rows_past_the_budget_are_refused_and_the_others_go_on(flows: Flows, world: World) -> None:
-    program = world.open(ServiceMap, series=4 + 4 * 4)
+    program = world.open(ServiceMap, series=4 + 4 * 8)
     for port in range(100):
         flows.add("client", "10.0.0.1", "10.0.0.2", port, sent=1)
     program.tick()
     program.tick()
-    assert world.values(SENT) == [1] * 4
-    assert len(world.values("service_map_connections_active")) == 4
+    assert world.values(SENT) == [1] * 8
+    assert len(world.values("service_map_connections_active")) == 8
     assert world.store.usage("under-test").refused > 0
 
 

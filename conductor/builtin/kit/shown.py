@@ -13,6 +13,10 @@ from conductor.ports import SeriesSink
 
 __all__ = ["Shown"]
 
+REFUSED = -1
+AT_ONCE = 8
+"""Rows interned together: few, so that a budget refuses whole rows rather than one metric of many."""
+
 
 class Shown:
     """Write a ledger's rows to a sink; keeps the ids of what it wrote."""
@@ -49,13 +53,18 @@ class Shown:
             ledger.drop(gone)
 
     def _interned(self, rows: list[Row]) -> Slots:
-        """Ids row by row, so that a budget refuses whole rows rather than one metric of many."""
-        ids = [[self._series.intern(handle, [row])[0] for handle in self._handles] for row in rows]
-        return np.array(ids, np.int64).reshape(-1, len(self._handles))
+        """Ids of rows; once the budget refuses one, the rows behind it are not asked for."""
+        ids = np.full((len(rows), len(self._handles)), REFUSED, np.int64)
+        for low in range(0, len(rows), AT_ONCE):
+            some = rows[low : low + AT_ONCE]
+            ids[low : low + AT_ONCE] = np.stack([self._series.intern(h, some) for h in self._handles], axis=1)
+            if (ids[low : low + AT_ONCE] == REFUSED).any():
+                break
+        return ids
 
     def _retry(self, ledger: Ledger) -> None:
         """Ask again for rows that the budget refused: others may have gone."""
-        refused = np.flatnonzero(np.any(self._ids < 0, axis=1))
+        refused = np.flatnonzero(np.any(self._ids == REFUSED, axis=1))
         if refused.size:
             rows = list(ledger.rows)
             self._ids[refused] = self._interned([rows[index] for index in refused.tolist()])
