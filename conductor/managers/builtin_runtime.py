@@ -59,11 +59,16 @@ class BuiltinRuntime:
     """Know the built-ins and run them; counts the threads that got stuck and were left behind."""
 
     def __init__(
-        self, *, builtins: Iterable[BuiltinKind], parse_config: ParseConfig, tick_seconds: float = TICK_SECONDS
+        self,
+        *,
+        builtins: Iterable[BuiltinKind],
+        parse_config: ParseConfig,
+        tick_seconds: float = TICK_SECONDS,
+        close_seconds: float = CLOSE_SECONDS,
     ) -> None:
         self._kinds = {builtin.name: builtin for builtin in builtins}
         self._parse_config = parse_config
-        self._tick_seconds = tick_seconds
+        self._tick_seconds, self._close_seconds = tick_seconds, close_seconds
         self._left_behind: list[Worker] = []
 
     @property
@@ -117,6 +122,7 @@ class BuiltinRuntime:
             worker=worker,
             log_sink=context.log,
             tick_seconds=self._tick_seconds,
+            close_seconds=self._close_seconds,
             left_behind=self._left_behind.append,
         )
 
@@ -141,10 +147,12 @@ class BuiltinInstance:
         worker: Worker,
         log_sink: LogSink,
         tick_seconds: float,
+        close_seconds: float,
         left_behind: Callable[[Worker], None],
     ) -> None:
         self._name, self._program, self._worker = name, program, worker
-        self._log, self._tick_seconds, self._left_behind = log_sink, tick_seconds, left_behind
+        self._log, self._left_behind = log_sink, left_behind
+        self._tick_seconds, self._close_seconds = tick_seconds, close_seconds
         self._closed = False
 
     @property
@@ -172,7 +180,7 @@ class BuiltinInstance:
             return
         self._closed = True
         try:
-            await self._worker.run(self._program.close, seconds=CLOSE_SECONDS, what=f"{self._name}: close")
+            await self._worker.run(self._program.close, seconds=self._close_seconds, what=f"{self._name}: close")
         except ProgramStuck:
             await self._worker.end(seconds=0)
             self._left_behind(self._worker)

@@ -17,7 +17,7 @@ from conductor.model.ids import Name
 from conductor.model.program import Source, UserProgramSpec
 from conductor.model.status import Condition, Cost, MapStatus, ProgramStatus, State
 from conductor.plan.backoff import delay
-from conductor.plan.conditions import condition_of, sentence
+from conductor.plan.conditions import condition_of, sentence, starting
 from conductor.plan.halves import Resolved
 
 __all__ = ["Aim", "Life"]
@@ -58,7 +58,7 @@ class Life:
         self._opened: Opened | None = None
         self._ticks: asyncio.Task[None] | None = None
         self._tick_failure: ConductorError | None = None
-        self._condition = Condition(state=State.UNINITIALIZED, reason="Starting", since=maker.clock())
+        self._condition = starting(maker.clock())
         self._strikes = Strikes()
         self._spent = Spent()
         self._restarts = 0
@@ -215,7 +215,7 @@ class Life:
 
     async def _try(self, asked: int, aim: Aim, group: asyncio.TaskGroup) -> float | None:
         try:
-            await self._bring_up(aim, group)
+            await self._bring_up(asked, aim, group)
         except _Interrupted:
             return 0.0
         except Exception as exc:  # noqa: BLE001 - every failure becomes a condition; that of an agent's bug too
@@ -226,19 +226,20 @@ class Life:
         self._answer(asked, failure)
         return pause
 
-    async def _bring_up(self, aim: Aim, group: asyncio.TaskGroup) -> None:
+    async def _bring_up(self, asked: int, aim: Aim, group: asyncio.TaskGroup) -> None:
         resolved = aim.resolved or await self._maker.resolve(aim.spec)
         if resolved != self._resolved:
             self._resolved = resolved
             self._maker.desk.touch()
         state, reason = (State.UPDATING, "Updating") if self.is_up else (State.INITIALIZED, "Starting")
         await self._say(Condition(state=state, reason=reason, message="its kernel half and maps are made ready"))
-        await self._until_synced()
+        await self._until_synced(asked)
+        is_update = self.is_up
         if not aim.overlap:
             await self._shut()
         old = self._opened
         opened = await self._maker.open(
-            aim.spec, resolved, old=old, counts=self._spent.counts, told=self._told, healthy=old is not None
+            aim.spec, resolved, old=old, counts=self._spent.counts, told=self._told, healthy=is_update
         )
         await self._retire(old)
         self._opened = opened
@@ -307,11 +308,11 @@ class Life:
                 return True
         return False
 
-    async def _until_synced(self) -> None:
+    async def _until_synced(self, asked: int) -> None:
         """Wait for the kernel half; a new request ends the waiting, as what was waited for may not be wanted now."""
         async with asyncio.TaskGroup() as group:
             synced = group.create_task(self._maker.desk.synced(), name=f"half:{self.name}")
-            woken = group.create_task(self._newly_asked(self._asked), name=f"asked:{self.name}")
+            woken = group.create_task(self._newly_asked(asked), name=f"asked:{self.name}")
             await asyncio.wait({synced, woken}, return_when=asyncio.FIRST_COMPLETED)
             interrupted = not synced.done()
             synced.cancel()

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from conductor.model.agent import LogLine
 from conductor.model.ids import Name
@@ -43,7 +43,7 @@ class LogBook:
         lines = ring.lines() if ring else ()
         return lines[-n:] if n > 0 else lines
 
-    async def follow(self, name: Name) -> AsyncIterator[LogLine]:
+    async def follow(self, name: Name) -> AsyncGenerator[LogLine, None]:
         """Tell each line from now on, until the program is forgotten; a reader that lags loses lines, and is told."""
         ring = self._rings.get(name)
         if ring is None:

@@ -189,4 +189,3 @@ def _regular_file(path: Path) -> Iterator[IO[bytes]]:
             yield file
     except OSError as exc:
         raise ObjectUnreadable(f"{path}: {exc.strerror or exc} (the agent reads it as its own user)") from exc
-

@@ -29,6 +29,7 @@ from conductor.model.ids import Name
 from conductor.model.kernel import KernelProgramSpec
 from conductor.model.program import ProgramSpec, ProgramType, Source, UserProgramSpec
 from conductor.model.status import Cost, KernelStatus, ProgramStatus
+from conductor.plan.conditions import starting
 from conductor.plan.halves import Demand, Resolved, demands
 from conductor.plan.merge import Key, Merged, name_taken
 from conductor.ports import Lookup, Runtime
@@ -202,6 +203,13 @@ class ProgramManager:
 
     def kernel(self) -> tuple[KernelStatus, ...]:
         """List kernel programs by name; a wish that lost its name stands before the one that won."""
+        seen = self._half.observed()
+        names = {status.spec.name for status in seen}
+        soon = [
+            KernelStatus(spec=demand.spec, source=demand.source, condition=starting(self._begun))
+            for name, demand in self._demand().items()
+            if name not in names
+        ]
         lost = [
             KernelStatus(
                 spec=one.wish.spec,
@@ -212,14 +220,14 @@ class ProgramManager:
             for one in self._book.merged.refused
             if isinstance(one.wish.spec, KernelProgramSpec)
         ]
-        return tuple(sorted([*lost, *self._half.observed()], key=lambda status: (status.spec.name, -status.source)))
+        return tuple(sorted([*lost, *soon, *seen], key=lambda status: (status.spec.name, -status.source)))
 
     def kernel_get(self, name: Name) -> KernelStatus:
         """Tell one kernel program. Raises `NotFound`."""
-        status = self._desk.status_of(name)
-        if status is None:
-            raise NotFound(f"no kernel program is called {name}; conductor kernel list shows those that are")
-        return status
+        for status in reversed(self.kernel()):
+            if status.spec.name == name:
+                return status
+        raise NotFound(f"no kernel program is called {name}; conductor kernel list shows those that are")
 
     async def kernel_log(self, name: Name) -> tuple[str, ...]:
         """Lines that the kernel or its daemon said of a kernel program. Raises `NotFound`."""

@@ -58,6 +58,7 @@ class Singles:
             checked, resolved = await self.admission.check(spec)
             life = self.life(spec.name)
             if checked == old.spec:
+                await life.settled(life.asked)
                 return life.status()
             was_up = life.is_up
             await self.book.edit(source, put={key: Wish(spec=checked, generation=old.generation + 1)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, TypeVar
 
 from conductor.errors import InvalidSpec
@@ -28,8 +29,9 @@ class Fields:
         self._read: set[str] = set()
 
     def at(self, key: str) -> str:
-        """Path of a field."""
-        return f"{self._path}.{key}" if self._path else key
+        """Path of a field; a key that is no plain word is quoted."""
+        plain = key if key.isprintable() and len(key) <= 80 else shown(key)
+        return f"{self._path}.{plain}" if self._path else plain
 
     def has(self, key: str) -> bool:
         """Whether a field is there and not null."""
@@ -44,7 +46,7 @@ class Fields:
         """Answer a field that must be there."""
         value = self.value(key)
         if value is None:
-            self.refuse_unknown()  # a misspelt field explains a missing one
+            self._refuse_misspelt(key)
             raise InvalidSpec(self.at(key), "required")
         return value
 
@@ -130,15 +132,15 @@ class Fields:
             raise InvalidSpec(self.at(key), f"has {len(value)} entries, more than {most}")
         for name, item in value.items():
             checked = text_of(name, self.at(key), most=longest)
-            yield checked, item, f"{self.at(key)}.{checked}"
+            yield checked, item, f"{self.at(key)}.{checked if checked.isprintable() else shown(checked)}"
 
     def one_of(self, *keys: str) -> str:
         """Answer which one of several fields is there; none or two are refused."""
         there = [key for key in keys if self.has(key)]
         if len(there) == 1:
             return there[0]
-        self._read.update(keys)
-        self.refuse_unknown()
+        for key in keys if not there else ():
+            self._refuse_misspelt(key)
         found = "none is there" if not there else f"{' and '.join(there)} are both there"
         raise InvalidSpec(self._path or "manifest", f"needs exactly one of {', '.join(keys)}: {found}")
 
@@ -155,7 +157,15 @@ class Fields:
             if self._unknown is not None:
                 self._unknown.append(self.at(name))
             else:
-                raise InvalidSpec(self.at(name[:80]), f"unknown field{did_you_mean(name, self._read)}")
+                raise InvalidSpec(self.at(name), f"unknown field{did_you_mean(name, self._read)}")
+
+    def _refuse_misspelt(self, key: str) -> None:
+        """A misspelt field explains a missing one better than the missing one does."""
+        if self._unknown is not None:
+            return
+        words = {k.lower(): k for k in islice(self._raw, 64) if isinstance(k, str) and k != key and len(k) <= 80}
+        for near in difflib.get_close_matches(key.lower(), words, n=1, cutoff=0.75):
+            raise InvalidSpec(self.at(words[near]), f"unknown field; did you mean {key}?")
 
 
 def text_of(value: object, path: str, *, most: int, empty: bool = False) -> str:

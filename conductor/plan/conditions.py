@@ -5,7 +5,7 @@ from __future__ import annotations
 from conductor.errors import ConductorError, KernelAway, MapMissing
 from conductor.model.status import Condition, State
 
-__all__ = ["condition_of", "sentence"]
+__all__ = ["condition_of", "sentence", "starting"]
 
 MESSAGE_LENGTH = 2048
 
@@ -20,6 +20,11 @@ def condition_of(exc: BaseException, since: float = 0.0) -> Condition:
         return Condition(state=State.FAILED, reason=ConductorError.reason, message=message, since=since)
     state = State.WAITING if isinstance(exc, MapMissing | KernelAway) else State.FAILED
     return Condition(state=state, reason=exc.reason, message=sentence(str(exc)), since=since)
+
+
+def starting(since: float) -> Condition:
+    """Condition of what was asked for and not looked at yet."""
+    return Condition(state=State.UNINITIALIZED, reason="Starting", message="it is looked at soon", since=since)
 
 
 def sentence(text: str) -> str:

@@ -14,7 +14,7 @@ _ALIKE = {MapType.LRU_HASH: MapType.HASH, MapType.LRU_PERCPU_HASH: MapType.PERCP
 def check_layout(need: MapNeed, grant: MapGrant, info: MapInfo) -> None:
     """Compare type and sizes; a need's size 0 takes any. Raises `MapMismatch` naming both sides."""
     if _ALIKE.get(info.type, info.type) != _ALIKE.get(need.type, need.type):
-        raise MapMismatch(_sentence(grant, f"it is a {info.type}, and {need.name} must be a {need.type}"))
+        raise MapMismatch(_sentence(grant, f"its type is {info.type}, and {need.name} needs {need.type}"))
     for what, needed, found in (("key", need.key_size, info.key_size), ("value", need.value_size, info.value_size)):
         if needed not in (0, found):
             raise MapMismatch(_sentence(grant, f"its {what}s have {found} bytes, and {need.name} needs {needed}"))

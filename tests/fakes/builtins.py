@@ -37,9 +37,9 @@ SCHEMA: Mapping[str, Any] = {
 class Script:
     """How programs behave: one hook per call, by the config's `mood`; hooks run on the program's thread."""
 
-    on_open: dict[str, Callable[[], None]] = field(default_factory=dict)
-    on_tick: dict[str, Callable[[], None]] = field(default_factory=dict)
-    on_close: dict[str, Callable[[], None]] = field(default_factory=dict)
+    on_open: dict[str, Callable[[], object]] = field(default_factory=dict)
+    on_tick: dict[str, Callable[[], object]] = field(default_factory=dict)
+    on_close: dict[str, Callable[[], object]] = field(default_factory=dict)
     opened: int = 0
     closed: int = 0
     threads: set[str] = field(default_factory=set)

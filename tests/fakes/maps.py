@@ -7,10 +7,11 @@ many are open. What it does not: batches into memory, rings, per-CPU slots (they
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Self
 
-from typing_extensions import Self, override
+from typing_extensions import override
 
 from conductor.errors import KernelRefused, MapMissing
 from conductor.model.grants import Access, MapInfo, MapType
@@ -30,7 +31,7 @@ def info(
     )
 
 
-class FakeMap(MapHandle):
+class FakeMap(AbstractContextManager["FakeMap"]):
     """One opened map over a dict that it shares with other handles."""
 
     def __init__(self, about: MapInfo, content: dict[bytes, bytes], owner: FakePins) -> None:
@@ -75,24 +76,24 @@ class FakeMap(MapHandle):
         return self._content
 
     def batch_into(self, cursor: Cursor, keys: int, values: int, room: int) -> int:
-        self._no_memory()
+        self._no_memory(cursor, keys, values, room)
 
     def lookup_into(self, key: int, value: int) -> bool:
-        self._no_memory()
+        self._no_memory(key, value)
 
     def update_from(self, key: int, value: int, flags: int) -> None:
-        self._no_memory()
+        self._no_memory(key, value, flags)
 
     def delete_at(self, key: int) -> bool:
-        self._no_memory()
+        self._no_memory(key)
 
     def pop_into(self, value: int) -> bool:
-        self._no_memory()
+        self._no_memory(value)
 
     def ring(self) -> RingHandle:
         self._no_memory()
 
-    def _no_memory(self) -> NoReturn:
+    def _no_memory(self, *_: object) -> NoReturn:
         raise KernelRefused("this fake reads and writes no memory by address")
 
 

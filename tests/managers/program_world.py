@@ -30,6 +30,7 @@ from tests.fakes.interfaces import FakeInterfaces
 from tests.fakes.kernel import FakeKernel, FakeObject
 from tests.fakes.lookup import FakeLookup
 from tests.fakes.maps import FakePins, info
+from tests.fakes.runtime import FakeRuntime
 
 TRACE = FakeObject({"on_enter": KernelType.TRACEPOINT}, maps=("counts",))
 
@@ -56,6 +57,9 @@ class ProgramWorld:
     store: SeriesStore = field(default_factory=SeriesStore)
     builtins: list[FakeBuiltin] = field(default_factory=list)
     tick_seconds: float = 60.0
+    close_seconds: float = 5.0
+    fake_runtime: FakeRuntime | None = None
+    """Runs the programs instead of the real one."""
 
     def __post_init__(self) -> None:
         self.page = Page(store=self.store)
@@ -89,8 +93,13 @@ class ProgramWorld:
         bus, logs = Bus(), LogBook()
         state_dir = self.state_dir()
         state_dir.prepare()
-        self.runtime = BuiltinRuntime(builtins=self.builtins, parse_config=parse_config, tick_seconds=self.tick_seconds)
-        self.logs = logs
+        self.runtime = BuiltinRuntime(
+            builtins=self.builtins,
+            parse_config=parse_config,
+            tick_seconds=self.tick_seconds,
+            close_seconds=self.close_seconds,
+        )
+        self.bus, self.logs = bus, logs
         async with (
             KernelHalf.running(
                 kernel=self.kernel,
@@ -106,7 +115,7 @@ class ProgramWorld:
             ) as half,
             ProgramManager.running(
                 kernel_half=half,
-                runtimes={ProgramType.BUILTIN: self.runtime},
+                runtimes={ProgramType.BUILTIN: self.fake_runtime or self.runtime},
                 store=self.store,
                 lookup=FakeLookup(),
                 state_dir=state_dir,
@@ -142,7 +151,7 @@ class ProgramWorld:
 async def until(claim: Callable[[], bool], seconds: float = 5.0) -> None:
     """Wait until a claim is true; a test that waits in vain fails here."""
     async with asyncio.timeout(seconds):
-        while not claim():
+        while not claim():  # noqa: ASYNC110 - claims are about the outside, which sets no event
             await asyncio.sleep(0.005)
 
 

@@ -73,7 +73,7 @@ async def test_containers_are_found_and_looked_for_when_unknown(tmp_path: Path) 
     scope = tmp_path / f"kubepods-pod{'0' * 8}_1111_2222_3333_{'4' * 12}.slice" / f"cri-containerd-{ID}.scope"
     async with CacheManager.running(interfaces=FakeInterfaces(), node_name="n", cgroup_mount=tmp_path) as cache:
         scope.mkdir(parents=True)
-        cgroup = os.stat(scope).st_ino
+        cgroup = scope.stat().st_ino
         assert cache.containers([cgroup]) == [None]
         await until(lambda: cache.containers([cgroup]) != [None])
         (container,) = cache.containers([cgroup])

@@ -110,7 +110,7 @@ async def test_a_failure_later_is_kept_listed_and_tried_again(world: ProgramWorl
 
 async def test_a_cancelled_caller_leaves_the_work_going(world: ProgramWorld) -> None:
     gate = threading.Event()
-    world.script.on_open["slow"] = lambda: gate.wait(5) and None
+    world.script.on_open["slow"] = lambda: gate.wait(5)
     async with world.agent() as programs:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):

@@ -1,0 +1,135 @@
+"""Links in manifests: bpfman's vocabulary, one section per type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from conductor.errors import InvalidSpec
+from conductor.model.kernel import (
+    Direction,
+    FentryLink,
+    FexitLink,
+    InterfaceSelector,
+    KernelFunctionSpec,
+    KernelProgramSpec,
+    KernelType,
+    KprobeLink,
+    LsmLink,
+    TcLink,
+    TcxLink,
+    UprobeLink,
+    XdpLink,
+)
+from conductor.model.manifest import manifest_of, parse_manifest
+
+ETH0 = {"interfaces": ["eth0"]}
+NAMED = InterfaceSelector(names=("eth0",))
+
+
+def parse(type_: str, section: Any) -> KernelFunctionSpec:
+    program = {"name": "f", "type": type_, type_.lower(): section}
+    doc = {
+        "apiVersion": "ebpfconductor.io/v1alpha1",
+        "kind": "KernelProgram",
+        "metadata": {"name": "x"},
+        "spec": {"bytecode": {"path": "/x.o"}, "programs": [program]},
+    }
+    parsed = parse_manifest(doc)
+    assert isinstance(parsed, KernelProgramSpec)
+    assert parse_manifest(manifest_of(parsed)) == parsed
+    return parsed.programs[0]
+
+
+@pytest.mark.parametrize(
+    ("type_", "link", "expected"),
+    [
+        ("XDP", {"interfaceSelector": ETH0}, XdpLink(interfaces=NAMED)),
+        (
+            "XDP",
+            {"interfaceSelector": {"primaryNodeInterface": True}, "priority": 5, "proceedOn": ["Pass", "Drop"]},
+            XdpLink(interfaces=InterfaceSelector(primary=True), priority=5, proceed_on=("Pass", "Drop")),
+        ),
+        (
+            "TC",
+            {"interfaceSelector": ETH0, "direction": "Ingress", "netns": "/run/netns/a"},
+            TcLink(interfaces=NAMED, direction=Direction.INGRESS, netns="/run/netns/a"),
+        ),
+        (
+            "TCX",
+            {"interfaceSelector": ETH0, "direction": "egress"},
+            TcxLink(interfaces=NAMED, direction=Direction.EGRESS),
+        ),
+        (
+            "TCX",
+            {
+                "interfaceSelector": {"interfacesDiscoveryConfig": {"allowedInterfaces": ["/veth.*/"]}},
+                "direction": "Egress",
+            },
+            TcxLink(interfaces=InterfaceSelector(discover=True, allow=("/veth.*/",)), direction=Direction.EGRESS),
+        ),
+        ("KProbe", {"function": "tcp_connect", "offset": 8}, KprobeLink(function="tcp_connect", offset=8)),
+        ("KRetProbe", {"function": "tcp_connect"}, KprobeLink(function="tcp_connect")),
+        ("UProbe", {"target": "libc", "function": "malloc"}, UprobeLink(target="libc", function="malloc")),
+        (
+            "URetProbe",
+            {"target": "/bin/x", "offset": 64, "pid": 7, "containerPid": 8},
+            UprobeLink(target="/bin/x", offset=64, pid=7, container_pid=8),
+        ),
+    ],
+)
+def test_links(type_: str, link: Any, expected: object) -> None:
+    function = parse(type_, {"links": [link]})
+    assert (function.type, function.links) == (KernelType(type_), (expected,))
+
+
+@pytest.mark.parametrize(
+    ("type_", "target", "link"),
+    [("FEntry", "function", FentryLink()), ("FExit", "function", FexitLink()), ("LSM", "hook", LsmLink())],
+)
+def test_what_is_fixed_at_load(type_: str, target: str, link: object) -> None:
+    function = parse(type_, {target: "do_unlinkat", "links": [{"mode": "Attach"}]})
+    assert (function.attach_to, function.links) == ("do_unlinkat", (link,))
+
+
+@pytest.mark.parametrize(
+    ("type_", "section", "says"),
+    [
+        (
+            "TracePoint",
+            {"links": [{"name": "sys_enter"}]},
+            r"tracepoint.links\[0\].name: 'sys_enter' is not GROUP/NAME",
+        ),
+        ("TracePoint", {"links": [{"name": "../x"}]}, "is not GROUP/NAME"),
+        ("TracePoint", {"link": []}, "tracepoint.link: unknown field; did you mean links?"),
+        ("XDP", {"links": [{}]}, r"xdp.links\[0\].interfaceSelector: required"),
+        ("XDP", {"links": [{"interfaceSelector": {}}]}, "needs exactly one of interfaces"),
+        ("XDP", {"links": [{"interfaceSelector": {"interfaces": []}}]}, "empty: name at least one interface"),
+        ("XDP", {"links": [{"interfaceSelector": ETH0, "priority": 1001}]}, "priority: 1001 is not between 0 and 1000"),
+        (
+            "XDP",
+            {"links": [{"interfaceSelector": ETH0, "proceedOn": ["Pipe"]}]},
+            r"proceedOn\[0\]: 'Pipe' is not one of",
+        ),
+        ("TC", {"links": [{"interfaceSelector": ETH0}]}, "direction: required"),
+        ("TC", {"links": [{"interfaceSelector": ETH0, "direction": "in"}]}, "direction: 'in' is not one of"),
+        (
+            "TCX",
+            {"links": [{"interfaceSelector": ETH0, "direction": "Egress", "networkNamespaces": {"pods": {}}}]},
+            "networkNamespaces: selecting pods needs a cluster",
+        ),
+        (
+            "XDP",
+            {"links": [{"interfaceSelector": {"interfacesDiscoveryConfig": {"allowedInterfaces": ["/(/"]}}}]},
+            "is not a regular expression",
+        ),
+        ("KRetProbe", {"links": [{"function": "f", "offset": 1}]}, "offset: unknown field"),
+        ("UProbe", {"links": [{"target": "libc"}]}, "needs a function"),
+        ("FEntry", {}, "fentry.function: required"),
+        ("FEntry", {"function": "f", "links": [{}, {}]}, "has 2 items, not 0 to 1"),
+    ],
+)
+def test_what_is_wrong_is_named(type_: str, section: Any, says: str) -> None:
+    with pytest.raises(InvalidSpec, match=says):
+        parse(type_, section)
