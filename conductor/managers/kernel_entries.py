@@ -134,11 +134,12 @@ class Entries:
         state = State.UPDATING if entry.functions else State.INITIALIZED
         self.tell(entry, state, "Updating" if entry.functions else "Loading")
 
-    def hurry(self) -> None:
-        """Make every failed entry due at once: something changed outside."""
+    def hurry(self, *, only: Callable[[KernelProgramSpec], bool] | None = None) -> None:
+        """Make failed entries due at once, all or those chosen: something changed outside."""
         self._leftovers.clear()
         for entry in self._entries.values():
-            entry.due = 0.0
+            if only is None or only(entry.wish.spec):
+                entry.due = 0.0
 
     def is_due(self, name: Name) -> bool:
         """Whether actions for this name may be tried now."""

@@ -25,6 +25,7 @@ from conductor.model.events import Event, RoadChanged
 from conductor.model.grants import MapGrant
 from conductor.model.ids import Name, ProgramId
 from conductor.model.status import KernelStatus
+from conductor.plan.kernel_links import needs_interfaces
 from conductor.ports import InterfaceSource, Kernel, MapHandle, MapOpener
 
 __all__ = ["KernelHalf", "KernelWish", "ObjectFiles"]
@@ -61,7 +62,7 @@ class KernelHalf:
         self._asked = self._tried = 0
         self._moved = asyncio.Condition()
         self._wake = asyncio.Event()
-        self._hurry = False
+        self._road_came = self._interfaces_moved = False
         self._busy = asyncio.Lock()
         self._stopping = False
 
@@ -195,9 +196,9 @@ class KernelHalf:
 
     async def _pass_once(self, desired: Mapping[Name, Wish]) -> None:
         self.counters.passes += 1
-        if self._hurry:
-            self._hurry = False
-            self._entries.hurry()
+        if self._road_came or self._interfaces_moved:
+            self._entries.hurry(only=None if self._road_came else needs_interfaces)
+            self._road_came = self._interfaces_moved = False
         self._entries.wish(desired)
         await self._pass.run(lambda: self._stopping)
 
@@ -217,7 +218,7 @@ class KernelHalf:
         was_connected: bool | None = None
         async for status in self._kernel.connection():
             if status.connected:
-                self._hurry = True
+                self._road_came = True
                 self._wake.set()
             if status.connected is not was_connected:
                 was_connected = status.connected
@@ -228,8 +229,9 @@ class KernelHalf:
             try:
                 async for _ in self._interfaces.changes():
                     await asyncio.sleep(SETTLE_SECONDS)
-                    self._hurry = True
-                    self._wake.set()
+                    if any(needs_interfaces(entry.wish.spec) for entry in self._entries):
+                        self._interfaces_moved = True
+                        self._wake.set()
             except ConductorError as error:
                 log.warning("interfaces cannot be watched, they are looked at every %g s: %s", self._resync, error)
             await asyncio.sleep(self._resync)

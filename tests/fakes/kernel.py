@@ -82,6 +82,8 @@ class FakeKernel:
         self.refusals: dict[str, ConductorError] = {}
         """Error by verb (`load`, `attach`, `detach`, `unload`) or by attach target, until taken out."""
         self.last_refusal: ConductorError | None = None
+        self.flickers = False
+        """Whether links go at once, as those of an interface that vanishes just then."""
         self._next_id = 100
         self._next_map = 1000
         self._maps: dict[ProgramId, dict[str, int]] = {}
@@ -201,7 +203,8 @@ class FakeKernel:
         if isinstance(link.link, XdpLink) and any(_place(link) == _place(other) for other in self.links.values()):
             raise KernelRefused(f"another XDP program is attached to {link.interface}")
         id_ = LinkId(self._fresh())
-        self.links[id_] = link
+        if not self.flickers:
+            self.links[id_] = link
         return id_
 
     async def detach(self, link: LinkId) -> None:

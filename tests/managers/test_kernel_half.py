@@ -134,6 +134,19 @@ def test_failed_update_returns_to_the_version_before(tmp_path: Path, verb: str) 
     tell(tmp_path, story)
 
 
+def test_update_whose_links_go_at_once_is_taken_back(tmp_path: Path) -> None:
+    async def story(world: World, half: KernelHalf) -> None:
+        await half.converge(wishes(trace("a")))
+        (before,) = world.kernel.programs
+        world.kernel.flickers = True
+        await half.converge(wishes(trace("a", path="/o/trace2.o", generation=2)))
+        assert state(half) == (State.FAILED, "KernelRefused")
+        assert set(world.kernel.programs) == {before}
+        assert world.attached() == {("a", "raw_syscalls/sys_enter")}
+
+    tell(tmp_path, story)
+
+
 def test_one_bad_program_stops_no_other(tmp_path: Path) -> None:
     async def story(world: World, half: KernelHalf) -> None:
         world.files.unreadable.add("/o/gone.o")
