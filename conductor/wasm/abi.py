@@ -8,8 +8,11 @@ numbers of that instance alone.
 Versioning. A module says its version in the custom section `conductor_v1.needs`. Within version 1 imports may be added
 and error codes too (treat an unknown negative number as `KERNEL`); signatures, layouts and numbers never change.
 
-Threading. An instance is called by one host thread at a time; imports must not be called from start functions other
-than `_initialize`. Exports are never re-entered.
+Threading. An instance is called by one host thread at a time, not always the same one. Exports are never re-entered.
+While the module's start section runs, imports answer `STATE`; in `_initialize` and later they work.
+
+Bounds. An import takes at most `ROWS_MOST` rows, keys or values in one call (`ARGUMENT` beyond; `map_batch` has no such
+bound). Ids that are not this instance's answer `HANDLE`, and nothing is written then.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ __all__ = [
     "LAYOUTS",
     "MODULE",
     "NEEDS_SECTION",
+    "ROWS_MOST",
     "VERSION",
     "Error",
     "Field",
@@ -39,6 +43,10 @@ MODULE = "conductor_v1"
 VERSION = 1
 NEEDS_SECTION = "conductor_v1.needs"
 """Custom section with what the module cannot do without, as JSON (see `needs.py`)."""
+
+
+ROWS_MOST = 65_536
+"""Rows, keys or values that one call may carry."""
 
 
 class Error(IntEnum):
@@ -205,7 +213,8 @@ IMPORTS: tuple[Function, ...] = (
         "stream_open",
         "map buffer size",
         "Have the records of a ring buffer copied to `buffer` and told by the export `conductor_v1_events`; answers the "
-        "stream's number. The buffer is the host's from now on, between the calls; 8-byte aligned, 4 KiB at least.",
+        "stream's number. The buffer is the host's from now on, between the calls; 8-byte aligned, 4 KiB at least. Only while "
+        "the program starts (STATE later), once per map. UNSUPPORTED for anything but a ring buffer.",
     ),
     _function(
         "metric_declare",
@@ -281,8 +290,14 @@ EXPORTS: tuple[Function, ...] = (
     _function(
         "conductor_v1_events",
         "stream buffer size records",
-        "Take `records` records (`size` bytes in all) that lie in the stream's buffer. Not 0: the batch counts as failed.",
+        "Take the records that lie in the stream's buffer, `size` bytes in all: step from header to header (layout "
+        "`record`) until `size`. `records` of them are not discarded. A record that is larger than the buffer is dropped "
+        "and counted. Not 0: told in the log, the program goes on.",
     ),
-    _function("conductor_v1_save", "", "Save state by `state_write` before the instance ends or is handed over."),
+    _function(
+        "conductor_v1_save",
+        "",
+        "Save state by `state_write` before the instance ends or is handed over. Not 0: told in the log.",
+    ),
     _function("conductor_v1_healthy", "", "Answer 1 while well; asked while an update is watched."),
 )
