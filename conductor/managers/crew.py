@@ -148,6 +148,6 @@ class Crew:
 
     def _nudge_where(self, state: State, reason: str = "") -> None:
         for life in self:
-            condition = life.status().condition
+            condition = life.condition
             if condition.state is state and reason in ("", condition.reason):
                 life.nudge()

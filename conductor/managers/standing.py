@@ -1,0 +1,57 @@
+"""How one user program stands, and who is told when that changes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from conductor.errors import ConductorError
+from conductor.managers.kernel_desk import HalfDown
+from conductor.model.events import Event, ProgramChanged
+from conductor.model.ids import Name
+from conductor.model.status import Condition, State
+from conductor.plan.conditions import condition_of, sentence, starting
+
+__all__ = ["Standing"]
+
+
+class Standing:
+    """Own a program's condition; `since` moves with state and reason, and every change is published."""
+
+    def __init__(self, *, name: Name, clock: Callable[[], float], publish: Callable[[Event], Awaitable[None]]) -> None:
+        self._name, self._clock, self._publish = name, clock, publish
+        self.condition = starting(clock())
+
+    async def say(self, condition: Condition) -> None:
+        """Change the condition."""
+        before = self.condition
+        same = (before.state, before.reason) == (condition.state, condition.reason)
+        self.condition = replace(condition, since=before.since if same else self._clock())
+        if self.condition != before:
+            await self._publish(ProgramChanged(name=self._name, state=condition.state))
+
+    async def say_starting(self, *, is_update: bool) -> None:
+        """It is brought up, or a new version beside the old one."""
+        state, reason = (State.UPDATING, "Updating") if is_update else (State.INITIALIZED, "Starting")
+        await self.say(Condition(state=state, reason=reason, message="its kernel half and maps are made ready"))
+
+    async def say_running(self, tick_failure: ConductorError | None) -> None:
+        """It runs; `tick_failure` is why its last tick failed."""
+        if tick_failure is None:
+            await self.say(Condition(state=State.RUNNING, reason="Running"))
+            return
+        message = sentence(f"{tick_failure}; it goes on: conductor logs {self._name}")
+        await self.say(Condition(state=State.RUNNING, reason=tick_failure.reason, message=message))
+
+    async def say_stopped(self) -> None:
+        """It was stopped by a person."""
+        message = f"stopped on request; conductor start {self._name} runs it again"
+        await self.say(Condition(state=State.STOPPED, reason="Stopped", message=message))
+
+    async def say_failed(self, failure: Exception, *, generation: int, old_runs: bool) -> None:
+        """It could not be brought up; perhaps the version before runs on."""
+        if old_runs:
+            message = f"generation {generation} could not take over, the one before goes on: {failure}"
+            await self.say(Condition(state=State.RUNNING, reason="UpdateFailed", message=sentence(message)))
+        else:
+            await self.say(failure.condition(0.0) if isinstance(failure, HalfDown) else condition_of(failure))
