@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 from conductor.errors import ObjectUnreadable
 
-__all__ = ["CUSTOM", "HEADER", "Reader", "Section", "custom_section", "is_component", "is_wasm", "sections"]
+__all__ = [
+    "CUSTOM",
+    "HEADER",
+    "Reader",
+    "Section",
+    "custom_section",
+    "is_component",
+    "is_wasm",
+    "sections",
+    "with_custom",
+]
 
 HEADER = b"\0asm\1\0\0\0"
 """Magic and version of a core module."""
@@ -50,7 +60,7 @@ class Reader:
             byte = self.byte()
             value |= (byte & 0x7F) << shift
             shift += 7
-            if byte < 0x80:  # noqa: PLR2004 - no continuation bit
+            if byte < 0x80:
                 break
             if shift > 28:
                 raise ObjectUnreadable(f"a number at byte {self.at} of the module is too long")
@@ -108,9 +118,19 @@ def custom_section(name: str, content: bytes) -> bytes:
     return bytes([CUSTOM]) + _number(len(body)) + body
 
 
+def with_custom(module: bytes, name: str, content: bytes) -> bytes:
+    """Answer the module with this one custom section of that name, whatever it had. Raises `ObjectUnreadable`."""
+    kept, at = bytearray(), 0
+    for section in sections(module):
+        if section.name == name:
+            kept += module[at : section.start]
+            at = section.end
+    return bytes(kept + module[at:]) + custom_section(name, content)
+
+
 def _number(value: int) -> bytes:
     out = bytearray()
-    while value >= 0x80:  # noqa: PLR2004 - what does not fit seven bits goes on
+    while value >= 0x80:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     return bytes((*out, value))
