@@ -98,7 +98,7 @@ struct trace_event_raw_tcp_event_sk {
 };
 
 struct trace_event_raw_tcp_probe {
-	const void *skaddr; /* 6.10 */
+	const void *skaddr; /* 6.9 */
 };
 
 struct trace_event_raw_sock_msg_length {
@@ -108,6 +108,10 @@ struct trace_event_raw_sock_msg_length {
 };
 
 #pragma clang attribute pop
+
+#ifndef PROBE_TELLS /* tests build for kernels whose tcp_probe does not say which socket it is */
+#define PROBE_TELLS bpf_core_field_exists(((struct trace_event_raw_tcp_probe *)0)->skaddr)
+#endif
 
 /* What user space reads: service_map.py has the same layouts as numpy types, a test compares them. */
 
@@ -453,7 +457,7 @@ int sock_heard(struct trace_event_raw_tcp_probe *ctx)
 	struct connection *known;
 	struct sock *sk;
 
-	if (!bpf_core_field_exists(ctx->skaddr))
+	if (!PROBE_TELLS)
 		return 0;
 	sk = (struct sock *)ctx->skaddr;
 	known = known_or_older(sk);
@@ -462,14 +466,14 @@ int sock_heard(struct trace_event_raw_tcp_probe *ctx)
 	return 0;
 }
 
-/* For kernels before 6.10, where tcp_probe does not say which socket it is. Runs without the socket lock. */
+/* For kernels before 6.9, where tcp_probe does not say which socket it is. Runs without the socket lock. */
 SEC("tracepoint/sock/sock_send_length")
 int sock_sent(struct trace_event_raw_sock_msg_length *ctx)
 {
 	struct connection *known;
 	struct sock *sk;
 
-	if (bpf_core_field_exists(((struct trace_event_raw_tcp_probe *)0)->skaddr))
+	if (PROBE_TELLS)
 		return 0;
 	if (ctx->protocol != IPPROTO_TCP || ctx->ret <= 0)
 		return 0;

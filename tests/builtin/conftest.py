@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from conductor.bpf import links
 from conductor.bpf.maps import BpfMap
 from conductor.bpf.objects import BpfObject
 from conductor.builtin import object_path
+from conductor.builtin.kit.declared import kernel_version
 from conductor.builtin.service_map import PAIR, TRAFFIC, ServiceMap
+from conductor.builtin.service_map import functions as functions_for
 from conductor.model.kernel import TracepointLink
 from conductor.ports import Program
 from tests.builtin.lan import Host, make_lan
@@ -46,11 +49,13 @@ class KernelHalf:
 
 
 @contextmanager
-def attached(*, without: tuple[str, ...] = (), **sizes: int) -> Iterator[KernelHalf]:
-    """Load and attach what the agent would, less some functions, with maps of other sizes where asked."""
-    functions = [function for function in ServiceMap.kernel_half if function.name not in without]
+def attached(
+    *, path: Path | None = None, without: tuple[str, ...] = (), kernel: tuple[int, int] | None = None, **sizes: int
+) -> Iterator[KernelHalf]:
+    """Load and attach what the agent would, less some functions, or on another kernel; maps of other sizes."""
+    functions = [f for f in functions_for(kernel or kernel_version(platform.release())) if f.name not in without]
     with ExitStack() as stack:
-        kernel_object = stack.enter_context(BpfObject.open(object_path("service_map")))
+        kernel_object = stack.enter_context(BpfObject.open(path or object_path("service_map")))
         kernel_object.select([function.name for function in functions])
         for name, size in sizes.items():
             kernel_object.resize_map(name, size)

@@ -105,7 +105,7 @@ class ChangingMaps(OneMap):
 
 for machine in (OneMap, OneMapOfALargeLedger, ChangingMaps):
     machine.TestCase.settings = settings(
-        max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
 TestOneMap = OneMap.TestCase
 TestOneMapOfALargeLedger = OneMapOfALargeLedger.TestCase

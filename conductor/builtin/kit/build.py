@@ -29,12 +29,14 @@ def sources(folder: Path = HERE) -> tuple[Path, ...]:
     return tuple(sorted(folder.glob("*.bpf.c")))
 
 
-def build(source: Path, target: Path) -> None:
-    """Compile one kernel half. Raises `subprocess.CalledProcessError`, or `FileNotFoundError` without clang."""
+def build(source: Path, target: Path, *more: str) -> None:
+    """Compile one kernel half; `more` are options of clang. Raises `subprocess.CalledProcessError`, or `FileNotFoundError` without clang."""
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / target.name
         where = f"-ffile-prefix-map={source.parent}="
-        subprocess.run([*COMPILE, *INCLUDES, where, "-c", source.name, "-o", str(made)], cwd=source.parent, check=True)
+        subprocess.run(
+            [*COMPILE, *INCLUDES, where, *more, "-c", source.name, "-o", str(made)], cwd=source.parent, check=True
+        )
         subprocess.run([*STRIP, str(made)], check=True)
         made.replace(target)
 
