@@ -16,7 +16,9 @@ __all__ = [
     "AlreadyExists",
     "AnswerLost",
     "BudgetExceeded",
+    "CallBudget",
     "Code",
+    "CompileBudget",
     "ConductorError",
     "DeadlineExceeded",
     "InvalidConfig",
@@ -28,6 +30,7 @@ __all__ = [
     "MapMissing",
     "MessageTooLarge",
     "MetricClash",
+    "ModuleUnusable",
     "NameTaken",
     "NoKernelRoad",
     "NotAllowed",
@@ -37,7 +40,9 @@ __all__ = [
     "ObjectUnreadable",
     "PrivilegesKept",
     "ProgramCrashed",
+    "ProgramExited",
     "ProgramStuck",
+    "ProgramTrapped",
     "SourceHolds",
     "StateUnwritable",
     "TickFailed",
@@ -223,6 +228,36 @@ class ProgramStuck(ProgramCrashed):
     """A user program did not come back from a call. Raised by its runtime; its thread is left behind."""
 
     reason = "ProgramStuck"
+
+
+class ProgramTrapped(ProgramCrashed):
+    """A wasm program trapped. Raised by `wasm`; the message names the cause and the functions, innermost first."""
+
+    reason = "Trapped"
+
+
+class ProgramExited(ProgramCrashed):
+    """A wasm program called exit, which ends its instance. Raised by `wasm`; build a reactor that returns instead."""
+
+    reason = "Exited"
+
+
+class CallBudget(ProgramCrashed):
+    """One call of a wasm program used up its time. Raised by `wasm`; do less in one call, or raise `cpu_call`."""
+
+    reason = "CallBudget"
+
+
+class CompileBudget(ConductorError):
+    """Compiling a module takes too much time, memory or output. Raised by `wasm`; make the module simpler."""
+
+    code, reason, retry = Code.RESOURCE_EXHAUSTED, "CompileBudget", False
+
+
+class ModuleUnusable(ConductorError):
+    """A file is no wasm module that can run here. Raised by `wasm`; the message says what to build instead."""
+
+    code, reason, retry = Code.INVALID_ARGUMENT, "ModuleUnusable", False
 
 
 class TickFailed(ConductorError):
