@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import socket
@@ -197,7 +198,8 @@ def show(demo: Demo, process: subprocess.Popen[bytes], seconds: float | None, pi
             time.sleep(1)
     console.print(demo.table())
     if picture:
-        console.save_svg(picture, title="./dev demo")
+        drawn = console.export_svg(title="./dev demo")
+        Path(picture).write_text(re.sub(r"@font-face \{.*?\}", "", drawn, flags=re.DOTALL))  # nothing from elsewhere
 
 
 def main() -> None:
