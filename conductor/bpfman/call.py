@@ -78,7 +78,7 @@ async def _outcome(channel: OneConnection, method: Method[Reply], request: Messa
     except TimeoutError:
         return call.failed(f"the kernel daemon did not answer {method.name} within {method.seconds:g} s")
     except _GONE as error:
-        return call.failed(f"the connection to the kernel daemon ended during {method.name}: {error}")
+        return call.failed(f"the connection to the kernel daemon ended: {error}")
 
 
 class _Call(Generic[Reply]):
@@ -123,5 +123,5 @@ class _Call(Generic[Reply]):
 
     def failed(self, what: str) -> ConductorError:
         if self._sent and self._method.changes:
-            return AnswerLost(f"{what}; it may have been carried out")
+            return AnswerLost(f"{self._method.name}: {what}; it may have been carried out")
         return KernelAway(what)

@@ -151,7 +151,10 @@ class Connection:
 
 
 def _exists(socket: Path) -> bool:
-    return socket.exists()
+    try:
+        return socket.exists()
+    except OSError:  # a directory on the way is closed to us: connecting says so
+        return False
 
 
 def jittered(seconds: float) -> float:

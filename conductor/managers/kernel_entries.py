@@ -171,6 +171,13 @@ class Entries:
             self.note(name, f"{error.reason}: {error}")
         self._tell_failure(entry, error)
 
+    def hinder(self, entry: Entry, error: ConductorError) -> None:
+        """Record that it runs, and that something old beside it could not be removed yet."""
+        entry.failures, entry.tried = entry.failures + 1, True
+        entry.due = self._now() + delay(entry.failures, self._jitter())
+        message = f"it runs, but the version before cannot be unloaded yet: {error}"
+        self.tell(entry, State.RUNNING, "UnloadFailed", message)
+
     def leave(self, failures: Mapping[Name, ConductorError]) -> None:
         """Record programs that nobody wishes any more and that could not be unloaded now."""
         counts = {name: self._leftovers.get(name, (0, 0.0))[0] + 1 for name in failures}

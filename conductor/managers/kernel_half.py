@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 RESYNC_SECONDS = 30.0
 """How often the daemon is asked whether all is as it was left."""
+SHORTEST_SECONDS = 0.05
+"""Between two looks that only time asked for."""
 GRACE_SECONDS = 3.0
 """How long stopping waits for the action under way: an Attach cut short makes its program doubtful."""
 SETTLE_SECONDS = 0.1
@@ -206,7 +208,7 @@ class KernelHalf:
         """Sleep until there is something to look at."""
         due = self._entries.next_due()
         now = asyncio.get_running_loop().time()
-        wait = self._resync if due is None else min(self._resync, max(0.0, due - now))
+        wait = self._resync if due is None else min(self._resync, max(SHORTEST_SECONDS, due - now))
         try:
             async with asyncio.timeout(wait):
                 await self._wake.wait()

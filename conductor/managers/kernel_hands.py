@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import assert_never
 
-from conductor.errors import AnswerLost, ConductorError, KernelRefused, NotFound
+from conductor.errors import AnswerLost, ConductorError, KernelAway, KernelRefused, NotFound
 from conductor.managers.kernel_records import LinkRecords
 from conductor.model.ids import LinkId, Name, ProgramId
 from conductor.model.kernel import XdpLink
@@ -159,8 +159,13 @@ class KernelHands:
             await self._return(want.name, loaded, moved, error)
             raise
         self._counters.replaces += 1
-        for old in reversed(action.old):
-            await self._unload(want.name, old.members)
+        try:
+            for old in reversed(action.old):
+                await self._unload(want.name, old.members)
+        except KernelAway:
+            raise
+        except ConductorError as error:
+            self._note(want.name, f"the version before is not unloaded yet: {error}")
 
     async def _take_place(
         self, name: Name, program: ProgramId, want: LinkWant, old: tuple[LoadedSet, ...], moved: list[LinkRecord]

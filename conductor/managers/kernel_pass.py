@@ -18,7 +18,7 @@ from conductor.model.facts import Interface
 from conductor.model.ids import Name
 from conductor.model.kernel import Bytecode
 from conductor.model.status import State
-from conductor.plan.kernel import Action, Forget, KernelPlan, Replace, Wait, plan
+from conductor.plan.kernel import Action, Forget, KernelPlan, Replace, Unload, Wait, plan
 from conductor.plan.kernel_links import needs_interfaces, resolve
 from conductor.plan.kernel_sets import KernelWant, LinkRecord, LoadedSet
 from conductor.ports import InterfaceSource
@@ -45,6 +45,8 @@ class _Findings:
     wants: dict[Name, KernelWant] = field(default_factory=dict)
     unmatched: dict[Name, tuple[str, ...]] = field(default_factory=dict)
     failures: dict[Name, ConductorError] = field(default_factory=dict)
+    hindrances: dict[Name, ConductorError] = field(default_factory=dict)
+    """What was not unloaded or detached of programs that run as they should."""
     unanswered: dict[Name, ConductorError] = field(default_factory=dict)
     sets: tuple[LoadedSet, ...] = ()
     plan: KernelPlan = field(default_factory=lambda: KernelPlan(actions=(), holding={}))
@@ -147,14 +149,14 @@ class KernelPass:
         if isinstance(action, Forget):
             return True
         name = action.name
-        if isinstance(action, Wait) or name in found.failures:
+        if isinstance(action, Wait) or name in found.failures or name in found.hindrances:
             return False
         is_half_understood = name not in found.wants and self._entries.get(name) is not None
         return not is_half_understood and self._entries.is_due(name)
 
     async def _try(self, action: Action, found: _Findings) -> None:
         name = action.name
-        if name in found.failures or name in found.unanswered:
+        if name in found.failures or name in found.unanswered or name in found.hindrances:
             return
         entry = self._entries.get(name)
         if entry is not None and isinstance(action, Replace):
@@ -167,11 +169,16 @@ class KernelPass:
             raise
         except ConductorError as error:
             self._counters.failures += 1
-            found.failures[name] = error
+            (found.hindrances if self._is_mere_rest(action, found) else found.failures)[name] = error
         except Exception:
             self._counters.failures += 1
             log.exception("kernel program %s: %s failed", name, type(action).__name__)
             found.failures[name] = InternalFault("a defect of the agent; its log has the trace")
+
+    def _is_mere_rest(self, action: Action, found: _Findings) -> bool:
+        """Whether an action only clears away what is left of a version before, beside one that runs."""
+        replaced = any(isinstance(other, Replace) and other.name == action.name for other in found.plan.actions)
+        return isinstance(action, Unload) and action.name in found.plan.holding and not replaced
 
     # --- outcomes -----------------------------------------------------------------------------------------------------
 
@@ -197,6 +204,8 @@ class KernelPass:
         failure = found.failures.get(name) or found.unanswered.get(name)
         if failure is not None:
             self._entries.fail(name, failure)
+        elif name in found.hindrances:
+            self._entries.hinder(entry, found.hindrances[name])
         elif left and isinstance(left[0], Wait):
             owner = left[0].owner
             message = f"it uses the maps of kernel program {owner}, which is not loaded; load it or see why it is not"

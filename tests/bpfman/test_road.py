@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from conductor.bpfman.road import BpfmanRoad
 from conductor.errors import AnswerLost, ConductorError, KernelAway, NoKernelRoad
 from conductor.ports import Kernel, RoadStatus
 from tests.bpfman.conftest import BOOT, fake_kernel, fake_world, road
@@ -173,6 +175,29 @@ async def lost(call: object) -> BaseException | None:
     except ConductorError as error:
         return error
     return None
+
+
+@pytest.mark.kernel
+def test_socket_that_is_closed_to_us_says_what_helps(tmp_path: Path) -> None:
+    async def story() -> None:
+        closed = tmp_path / "closed"
+        closed.mkdir(mode=0o700)
+        async with serving(closed / "loader.sock", fake_kernel(), Manners.LOADER):
+            os.seteuid(65534)
+            try:
+                async with BpfmanRoad.running(
+                    mode="auto",
+                    bpfman_socket=closed / "bpfman.sock",
+                    loader_socket=closed / "loader.sock",
+                    state_dir=tmp_path,
+                    boot_id=BOOT,
+                ) as kernel:
+                    with pytest.raises(KernelAway, match="closed to this user: give the agent its group"):
+                        await kernel.loaded({})
+            finally:
+                os.seteuid(0)
+
+    asyncio.run(story())
 
 
 def test_socket_that_never_answers_is_away(tmp_path: Path) -> None:

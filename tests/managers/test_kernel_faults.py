@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from conductor.bpfman.road import BpfmanRoad
 from conductor.errors import MapMissing, NotFound
 from conductor.managers.kernel_half import KernelHalf
 from conductor.model.grants import Access, MapGrant
@@ -221,6 +222,21 @@ def test_unanswered_attach_is_not_repeated_on_that_program(tmp_path: Path) -> No
         assert world.attached() == {("a", "raw_syscalls/sys_enter")}
 
     lives(tmp_path, story)
+
+
+def test_without_a_road_programs_wait(tmp_path: Path) -> None:
+    async def story() -> None:
+        world = World(tmp_path)
+        none = tmp_path / "no.sock"
+        async with BpfmanRoad.running(
+            mode="none", bpfman_socket=none, loader_socket=none, state_dir=tmp_path, boot_id="b"
+        ) as road:
+            world.kernel = road  # type: ignore[assignment]
+            async with world.half() as half:
+                await load(world, half)
+                assert state(half) == (State.WAITING, "NoKernelRoad")
+
+    asyncio.run(story())
 
 
 def test_full_disk_attaches_nothing_unrecorded(tmp_path: Path) -> None:

@@ -147,6 +147,23 @@ def test_update_whose_links_go_at_once_is_taken_back(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_old_version_that_cannot_be_unloaded_is_tried_again(tmp_path: Path) -> None:
+    async def story(world: World, half: KernelHalf) -> None:
+        await half.converge(wishes(trace("a")))
+        (before,) = world.kernel.programs
+        world.kernel.refusals["unload"] = KernelRefused("busy")
+        await half.converge(wishes(trace("a", path="/o/trace2.o", generation=2)))
+        assert state(half) == (State.RUNNING, "UnloadFailed")
+        assert half.observed()[0].functions[0].id != before
+        assert half.counters.rollbacks == 0
+        world.kernel.refusals.clear()
+        await asyncio.sleep(60)
+        assert state(half) == (State.RUNNING, "")
+        assert before not in world.kernel.programs
+
+    tell(tmp_path, story)
+
+
 def test_one_bad_program_stops_no_other(tmp_path: Path) -> None:
     async def story(world: World, half: KernelHalf) -> None:
         world.files.unreadable.add("/o/gone.o")
