@@ -119,3 +119,9 @@ def watch(tmp_path: Path, kernel_half: KernelHalf, lan: tuple[Host, Host]) -> It
     program = world.open(ServiceMap)
     yield Watch(world, program)
     program.close()
+
+
+def rows(port: int) -> tuple[dict[str, str], dict[str, str]]:
+    """Labels of a connection from left to right: the client's row and the server's."""
+    ends = {"client_name": "left", "client_kind": "Host", "server_name": "right", "server_kind": "Host"}
+    return {"role": "client", "server_port": str(port), **ends}, {"role": "server", "server_port": str(port), **ends}
