@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,9 @@ from conductor.model.kernel import (
     XdpLink,
 )
 from conductor.model.program import Source
+from conductor.model.status import State
 from conductor.ports import MapHandle
+from tests.fakes import virtual_time
 from tests.fakes.interfaces import FakeInterfaces
 from tests.fakes.kernel import FakeKernel, FakeObject
 
@@ -138,3 +140,24 @@ class World:
             (apps[link.program], link.interface or getattr(link.link, "name", ""))
             for link in self.kernel.links.values()
         }
+
+
+def tell(folder: Path, story: Callable[[World, KernelHalf], Awaitable[None]]) -> World:
+    """Tell a story of one agent in a fresh world; answer the world it leaves."""
+
+    async def whole() -> World:
+        world = World(folder)
+        async with world.half() as half:
+            await story(world, half)
+        return world
+
+    return virtual_time.run(whole())
+
+
+def state(half: KernelHalf, name: str = "a") -> tuple[State, str]:
+    condition = next(s.condition for s in half.observed() if s.spec.name == name)
+    return condition.state, condition.reason
+
+
+def message(half: KernelHalf, name: str = "a") -> str:
+    return next(s.condition.message for s in half.observed() if s.spec.name == name)
