@@ -248,6 +248,7 @@ class ProgramManager:
         """Start what was wished before; both halves are looked at together, so that nothing is unloaded by haste."""
         merged = await self._book.read()
         self._crew.follow_wishes(await self._resolved(merged))
+        await self._wholesale.collect()
         self._readiness.begin()
         self._desk.touch()
 

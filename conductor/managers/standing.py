@@ -38,7 +38,7 @@ class Standing:
     async def say_running(self, tick_failure: ConductorError | None) -> None:
         """It runs; `tick_failure` is why its last tick failed."""
         if tick_failure is None:
-            await self.say(Condition(state=State.RUNNING, reason="Running"))
+            await self.say(Condition(state=State.RUNNING))
             return
         message = sentence(f"{tick_failure}; it goes on: conductor logs {self._name}")
         await self.say(Condition(state=State.RUNNING, reason=tick_failure.reason, message=message))

@@ -67,7 +67,7 @@ class Wholesale:
         async with self.locks.held(*(name for _, name in [*keys, *gone])):
             checked = {key: await self._check_kindly(spec) for key, spec in keys.items()}
             await self._put(source, {key: spec for key, (spec, _) in checked.items()}, _known(checked), gone)
-            await self._collect()
+            await self.collect()
 
     async def _check_kindly(self, spec: ProgramSpec) -> tuple[ProgramSpec, Resolved | None]:
         try:
@@ -93,10 +93,12 @@ class Wholesale:
         self.crew.follow_wishes()
         await self.crew.vacated([name for _, name in keys])
         await self.desk.synced()
-        await self._collect()
+        await self.collect()
 
-    async def _collect(self) -> None:
-        """Drop object files that no wish names any more."""
+    async def collect(self) -> None:
+        """Drop object files that no wish names any more; a wish that was not understood may name any."""
+        if self.book.problems:
+            return
         wishes = [wish for source in Source for wish in self.book.of(source).values()]
         digests = {digest for wish in wishes if (digest := _digest(wish.spec))}
         await asyncio.to_thread(self.objects.collect, digests)

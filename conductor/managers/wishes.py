@@ -37,6 +37,15 @@ class _Document:
     top: dict[str, Any] = field(default_factory=dict)
     raw: dict[Key, tuple[ProgramSpec, dict[str, Any]]] = field(default_factory=dict)
     foreign: list[Any] = field(default_factory=list)
+    texts: dict[Key, tuple[Wish, str]] = field(default_factory=dict)
+    """What was written last: a thousand wishes are not printed anew because one changed."""
+
+    def text(self, key: Key, wish: Wish) -> str:
+        """Print one wish."""
+        written = self.texts.get(key)
+        if written is not None and written[0] is wish:
+            return written[1]
+        return json.dumps(_entry(wish, self.raw.get(key)))
 
 
 class WishFiles:
@@ -64,13 +73,17 @@ class WishFiles:
     def write(self, source: Source, wishes: Mapping[Key, Wish]) -> None:
         """Make a source's wishes durable, whole or not at all. Raises `StateUnwritable`."""
         document = self._documents[source]
-        entries = [_entry(wish, document.raw.get(key)) for key, wish in sorted(wishes.items(), key=lambda i: i[0])]
-        self._dump(source.word, document.top | {"version": VERSION, "wishes": [*entries, *document.foreign]})
+        texts = {key: (wish, document.text(key, wish)) for key, wish in sorted(wishes.items(), key=lambda i: i[0])}
+        entries = ",\n  ".join([*(text for _, text in texts.values()), *map(json.dumps, document.foreign)])
+        top = json.dumps(document.top | {"version": VERSION})
+        write_whole(self._root / f"{source.word}.json", f'{top[:-1]}, "wishes": [\n  {entries}\n]}}\n'.encode())
+        document.texts = texts
         document.raw = {k: v for k, v in document.raw.items() if k in wishes}
 
     def write_stopped(self, names: Collection[Name]) -> None:
         """Remember which programs a person stopped. Raises `StateUnwritable`."""
-        self._dump("stopped", {"version": VERSION, "stopped": sorted(names)})
+        document = {"version": VERSION, "stopped": sorted(names)}
+        write_whole(self._root / "stopped.json", json.dumps(document).encode())
 
     def _read_source(self, source: Source, problems: list[str]) -> dict[Key, Wish]:
         top = self._load(source.word, problems)
@@ -102,9 +115,6 @@ class WishFiles:
             problems.append(f"{path} could not be read ({exc}); it is kept as {aside.name}, and its wishes are lost")
             return {}
         return loaded
-
-    def _dump(self, stem: str, value: Mapping[str, Any]) -> None:
-        write_whole(self._root / f"{stem}.json", json.dumps(value, indent=1).encode())
 
 
 def _wish(entry: dict[str, Any]) -> Wish:

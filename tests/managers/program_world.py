@@ -155,12 +155,12 @@ async def until(claim: Callable[[], bool], seconds: float = 5.0) -> None:
             await asyncio.sleep(0.005)
 
 
-async def until_state(programs: ProgramManager, name: str, state: State, reason: str = "") -> ProgramStatus:
+async def until_state(programs: ProgramManager, name: str, state: State, reason: str | None = None) -> ProgramStatus:
     """Wait until a program is in a state."""
 
     def there() -> bool:
         condition = programs.get(Name(name)).condition
-        return condition.state is state and reason in ("", condition.reason)
+        return condition.state is state and reason in (None, condition.reason)
 
     try:
         await until(there)

@@ -40,7 +40,7 @@ async def test_a_failed_tick_is_told_and_the_program_goes_on(world: ProgramWorld
         assert programs.costs()[0].last_tick_ok is False
         assert programs.costs()[0].last_tick is None
         sad.clear()
-        await until_state(programs, "p", State.RUNNING, "Running")
+        await until_state(programs, "p", State.RUNNING, "")
         await until(lambda: programs.costs()[0].last_tick is not None)
         assert world.script.opened == 1
         assert any("rainy day" in line.message for line in world.logs.tail(Name("p")))

@@ -19,7 +19,7 @@ from tests.managers.program_world import ProgramWorld, grant, until, until_state
 async def test_a_builtin_runs_and_its_series_grow(world: ProgramWorld) -> None:
     async with world.agent() as programs:
         status = await programs.load(user())
-        assert (status.condition.state, status.condition.reason) == (State.RUNNING, "Running")
+        assert (status.condition.state, status.condition.reason) == (State.RUNNING, "")
         await until(lambda: (world.value("p") or 0) >= 3)
 
 

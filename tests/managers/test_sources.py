@@ -17,7 +17,7 @@ P = Name("p")
 
 def shown(programs: ProgramManager) -> list[tuple[str, str, State, str]]:
     return [
-        (s.spec.name, s.source.word, s.condition.state, s.condition.reason if s.condition.reason != "Running" else "")
+        (s.spec.name, s.source.word, s.condition.state, s.condition.reason)
         for s in programs.observed()
     ]
 
@@ -26,7 +26,7 @@ async def test_the_stronger_source_holds_the_name_and_the_other_is_told(world: P
     async with world.agent() as programs:
         await programs.load(user(step=1))
         await programs.set_source(Source.CLUSTER, [user(step=2)])
-        await until_state(programs, "p", State.RUNNING, "Running")
+        await until_state(programs, "p", State.RUNNING, "")
         assert shown(programs) == [
             ("p", "grpc", State.FAILED, "NameTaken"),
             ("p", "cluster", State.RUNNING, ""),
@@ -80,7 +80,7 @@ async def test_apply_tells_what_it_did(world: ProgramWorld) -> None:
         (changed,) = await programs.apply([user(step=7)])
         assert (changed.action, changed.old, changed.new) == ("configured", user(), user(step=7))
         await until(lambda: programs.get(P).generation == 2)
-        assert (await until_state(programs, "p", State.RUNNING, "Running")).spec == user(step=7)
+        assert (await until_state(programs, "p", State.RUNNING, "")).spec == user(step=7)
 
 
 async def test_a_dry_run_changes_nothing(world: ProgramWorld) -> None:

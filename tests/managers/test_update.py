@@ -91,7 +91,7 @@ async def test_without_rollback_the_new_wish_stays_and_the_old_version_runs_on(w
         assert "generation 2 could not take over" in status.condition.message
         assert status.generation == 2
         broken.clear()
-        await until_state(programs, "p", State.RUNNING, "Running")
+        await until_state(programs, "p", State.RUNNING, "")
         assert world.script.alive == 1
 
 
