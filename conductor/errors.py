@@ -16,6 +16,7 @@ __all__ = [
     "AlreadyExists",
     "AnswerLost",
     "BudgetExceeded",
+    "BuildFailed",
     "CallBudget",
     "Code",
     "CompileBudget",
@@ -46,6 +47,7 @@ __all__ = [
     "SourceHolds",
     "StateUnwritable",
     "TickFailed",
+    "ToolMissing",
     "VerifierRejected",
 ]
 
@@ -151,6 +153,18 @@ class ObjectUnreadable(ConductorError):
     """The object file is missing, unreadable or no BPF ELF. Raised by `bpf.objects` and by Load; fix the file."""
 
     code, reason, retry = Code.INVALID_ARGUMENT, "ObjectUnreadable", False
+
+
+class ToolMissing(ConductorError):
+    """A compiler is not installed. Raised by `conductor wasm build`; install the package that the message names."""
+
+    code, reason, retry = Code.FAILED_PRECONDITION, "ToolMissing", False
+
+
+class BuildFailed(ConductorError):
+    """A compiler ended with an error. Raised by `conductor wasm build`; its own words stand above ours."""
+
+    code, reason, retry = Code.FAILED_PRECONDITION, "BuildFailed", False
 
 
 class VerifierRejected(ConductorError):
