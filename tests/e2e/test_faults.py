@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import links_of, pins_of, programs_of
+from tests.e2e.node import links_of, pins_of, programs_of
 
 if TYPE_CHECKING:
-    from .conftest import Node
+    from tests.e2e.node import Node
 
 ROUNDS = int(os.environ.get("CONDUCTOR_FAULT_ROUNDS", "5"))
 pytestmark = [pytest.mark.kernel, pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(60 + 30 * ROUNDS)]

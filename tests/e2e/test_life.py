@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import links_of, pins_of, programs_of
+from tests.e2e.node import links_of, pins_of, programs_of
 
 if TYPE_CHECKING:
-    from .conftest import Node, Series
+    from tests.e2e.node import Node, Series
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from .conftest import Node
+    from tests.e2e.node import Node
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
