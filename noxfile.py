@@ -105,7 +105,7 @@ def proto(session: nox.Session) -> None:
 def objects(session: nox.Session) -> None:
     """Compile the kernel halves of the built-ins again."""
     debian(session, "clang", "llvm", "libbpf-dev")
-    session.run(PYTHON, "-m", "conductor.builtin.build", external=True)
+    session.run(PYTHON, "-m", "conductor.builtin.kit.build", external=True)
 
 
 @nox.session
