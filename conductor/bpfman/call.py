@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import h2.exceptions
 from betterproto import Message
 from grpclib.client import Stream
-from grpclib.const import Cardinality
+from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
 from conductor.bpfman.channel import OneConnection, receive
@@ -72,6 +72,9 @@ async def _outcome(channel: OneConnection, method: Method[Reply], request: Messa
     except ConductorError as error:
         return error
     except GRPCError as error:
+        if _is_no_answer(error):
+            # The Rust daemon ends a call so when its deadline passes; what was begun goes on there.
+            return call.failed(f"the kernel daemon gave {method.name} up")
         return Answer(code=Code(error.status.value), text=error.message or "", metadata=call.metadata())
     except PermissionError:
         return NotAllowed(f"the socket {channel.socket} is closed to this user: give the agent its group by --groups")
@@ -79,6 +82,11 @@ async def _outcome(channel: OneConnection, method: Method[Reply], request: Messa
         return call.failed(f"the kernel daemon did not answer {method.name} within {method.seconds:g} s")
     except _GONE as error:
         return call.failed(f"the connection to the kernel daemon ended: {error}")
+
+
+def _is_no_answer(error: GRPCError) -> bool:
+    """Whether grpclib made the status up, for what came back was no gRPC."""
+    return error.status is Status.UNKNOWN and (error.message or "").endswith("content-type header")
 
 
 class _Call(Generic[Reply]):

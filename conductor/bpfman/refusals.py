@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from conductor.bpfman.words import saying, verifier_said
 from conductor.errors import (
     AlreadyExists,
     AnswerLost,
@@ -66,8 +67,11 @@ def refusal(code: Code, text: str, *, changes: bool, metadata: Mapping[str, str]
         return AnswerLost(f"{words}; it may have been carried out") if changes else KernelAway(words)
     reason = metadata.get(REASON, "")
     if reason == VerifierRejected.reason or _is_verifier(text):
-        program, colon, said = text.partition(": ")
-        return VerifierRejected(program if colon else "the object", tuple((said or text).splitlines()))
+        program, lines = verifier_said(text)
+        return VerifierRejected(program or "the object", lines)
+    told = None if reason else saying(words)
+    if told is not None:
+        return told
     if reason == InvalidSpec.reason or (not reason and code is Code.INVALID_ARGUMENT):
         return _invalid(words)
     if reason in _BY_REASON:
@@ -85,7 +89,11 @@ def _invalid(words: str) -> InvalidSpec:
 
 def _is_verifier(text: str) -> bool:
     """Whether the words are of the verifier: ours point at the log, others bring its last line along."""
-    return "conductor kernel log" in text or ("processed " in text and " insns" in text)
+    return (
+        "conductor kernel log" in text
+        or ("processed " in text and " insns" in text)
+        or ("load program: permission denied: " in text and "line(s) omitted)" in text)
+    )
 
 
 def _by_words(words: str) -> ConductorError:

@@ -152,7 +152,8 @@ class Session:
         """Name the program that the verifier refused and fetch its whole log, which only our loader keeps."""
         if not isinstance(error, VerifierRejected):
             return error
-        program = next((p.name for p in load.programs if p.name in str(error)), error.program)
+        alone = load.programs[0].name if len(load.programs) == 1 else error.program
+        program = next((p.name for p in load.programs if p.name in str(error)), alone)
         app = load.metadata.get(APP, "")
         if not (app and self.daemon.flavour is Flavour.LOADER):
             return VerifierRejected(program, error.log)

@@ -136,7 +136,7 @@ def loaded_from_wire(info: ProgramInfo, kernel: KernelProgramInfo, *, bpfman_num
         id=ProgramId(kernel.id),
         name=info.name,
         type=type_from_wire(kernel.program_type, info.name, metadata) if bpfman_numbers else None,
-        tag=kernel.tag,
+        tag=kernel.tag.zfill(16) if kernel.tag else "",  # the Rust daemon leaves leading zeros out
         map_ids=tuple(kernel.map_ids),
         map_pin_path=info.map_pin_path,
         links=tuple(LinkId(link) for link in info.links),

@@ -32,6 +32,31 @@ SEEN: list[tuple[Code, str, type[ConductorError]]] = [
     (Code.FAILED_PRECONDITION, "attach verb does not fit", KernelRefused),
     (Code.UNKNOWN, "", KernelRefused),
     (Code.INTERNAL, "load: permission denied: 0: R1 !read_ok\nprocessed 1 insns (limit 1000000)", VerifierRejected),
+    (
+        Code.INTERNAL,
+        "load program p: failed to load collection: program p: load program: permission denied: 0: R1 !read_ok (7 line(s) omitted)",
+        VerifierRejected,
+    ),
+    (Code.ABORTED, "Failed to acquire database lock, please try again later", KernelAway),
+    (Code.ABORTED, "error parsing BPF object: symbol with name x not found in the symbols table", InvalidSpec),
+    (Code.ABORTED, "error parsing BPF object: symbol x has size `4`, but provided data is of size `1`", InvalidSpec),
+    (Code.INTERNAL, 'load program p: global variable "x" not found in program; available: [y]', InvalidSpec),
+    (
+        Code.INTERNAL,
+        'load program p: set variable "x": marshaling value x: []uint8 doesn\'t marshal to 4 bytes',
+        InvalidSpec,
+    ),
+    (Code.ABORTED, 'one or more programs failed to load: [BpfFunctionNameNotValid("x")]', InvalidSpec),
+    (Code.INTERNAL, "program(s) not found in object file: [x]; available programs: [y]", InvalidSpec),
+    (Code.ABORTED, "error parsing BPF object: invalid program section `tc`", ObjectUnreadable),
+    (Code.ABORTED, "An error occurred. can't open file: No such file or directory (os error 2)", ObjectUnreadable),
+    (Code.INTERNAL, "object file /x.o: stat /x.o: no such file or directory", ObjectUnreadable),
+    (Code.ABORTED, "`/sys/kernel/tracing/events/syscalls/nope/id`", NotFound),
+    (Code.ABORTED, "Invalid Interface", NotFound),
+    (Code.INVALID_ARGUMENT, 'attach TCX: resolve interface "x": no such network interface', NotFound),
+    (Code.ABORTED, "error resolving symbol", NotFound),
+    (Code.ABORTED, "tracefs not found", NotSupported),
+    (Code.ABORTED, "`/sys/bus/event_source/devices/kprobe/type`", NotSupported),
     (Code.FAILED_PRECONDITION, "p: R1 !read_ok (3 more lines: conductor kernel log)", VerifierRejected),
 ]
 
@@ -39,6 +64,15 @@ SEEN: list[tuple[Code, str, type[ConductorError]]] = [
 @pytest.mark.parametrize(("code", "text", "error"), SEEN)
 def test_words_and_code_choose_the_error(code: Code, text: str, error: type[ConductorError]) -> None:
     assert type(refusal(code, text, changes=True, metadata={})) is error
+
+
+def test_log_of_the_rust_daemon_is_taken_out_of_its_debug_words() -> None:
+    said = "2: (61) r0 = *(u32 *)(r1 +0)\nR1 invalid mem access 'scalar'\nprocessed 3 insns (limit 1000000)\n })]"
+    text = f"one or more programs failed to load: [BpfProgramError(LoadError {{ verifier_log: {said}"
+    error = refusal(Code.ABORTED, text, changes=True, metadata={})
+    assert isinstance(error, VerifierRejected)
+    assert error.log[-1].startswith("processed 3")
+    assert "R1 invalid mem access" in str(error)
 
 
 @pytest.mark.parametrize("code", [Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED])

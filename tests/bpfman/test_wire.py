@@ -79,7 +79,7 @@ def test_loaded_program_comes_back_from_its_bytes() -> None:
         id=ProgramId(41),
         name="on_return",
         type=KernelType.URETPROBE,
-        tag="0011aabb",
+        tag="0011aabb0011aabb",
         map_ids=(3, 5),
         map_pin_path="/run/x/maps/41",
         links=(LinkId(9),),
