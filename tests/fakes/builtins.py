@@ -60,13 +60,13 @@ class FakeBuiltin:
         *,
         needs: tuple[MapNeed, ...] = (),
         kernel_half: tuple[KernelFunctionSpec, ...] = (),
-        kind: MetricKind = MetricKind.COUNTER,
+        help_: str = "Ticks.",
     ) -> None:
         self.name, self.script, self.needs, self.kernel_half = name, script, needs, kernel_half
         self.description = f"The test built-in {name}."
         self.config_schema = SCHEMA
         self.metrics: tuple[MetricSpec, ...] = (
-            MetricSpec(name="ticks_total", kind=kind, help="Ticks.", labels=("of",)),
+            MetricSpec(name="ticks_total", kind=MetricKind.COUNTER, help=help_, labels=("of",)),
         )
 
     def open(self, context: ProgramContext) -> Program:

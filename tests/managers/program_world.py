@@ -65,9 +65,15 @@ class ProgramWorld:
         self.page = Page(store=self.store)
         self.pins = FakePins(self.kernel, {"counts": info("counts")})
         self.builtins = self.builtins or [plain(self.script), counter(self.script)]
-        for builtin in self.builtins:
-            self.object_path(builtin.name).write_bytes(b"the object of " + builtin.name.encode())
-            self.kernel.objects[str(self.object_path(builtin.name))] = TRACE
+        given, self.builtins = self.builtins, []
+        for builtin in given:
+            self.add(builtin)
+
+    def add(self, builtin: FakeBuiltin) -> None:
+        """Have one more built-in, with an object file that the fake daemon knows."""
+        self.builtins.append(builtin)
+        self.object_path(builtin.name).write_bytes(b"the object of " + builtin.name.encode())
+        self.kernel.objects[str(self.object_path(builtin.name))] = TRACE
 
     def object_path(self, name: str) -> Path:
         return self.folder / f"{name}.bpf.o"
@@ -148,7 +154,7 @@ class ProgramWorld:
         return sorted(p.metadata["ebpfconductor.io/app"] for p in self.kernel.programs.values())
 
 
-async def until(claim: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(claim: Callable[[], bool], seconds: float = 20.0) -> None:
     """Wait until a claim is true; a test that waits in vain fails here."""
     async with asyncio.timeout(seconds):
         while not claim():  # noqa: ASYNC110 - claims are about the outside, which sets no event

@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from conductor.errors import AlreadyExists, InvalidSpec, NameTaken, NotFound, NotYet
+from conductor.errors import AlreadyExists, InvalidSpec, MetricClash, NameTaken, NotFound, NotYet
 from conductor.model.ids import Name
 from conductor.model.kernel import PathObject
 from conductor.model.program import Source, WasmSource
 from conductor.model.status import State
+from tests.fakes.builtins import FakeBuiltin
 from tests.managers.program_world import ProgramWorld, grant, until, until_state, user
 
 
@@ -106,6 +107,29 @@ async def test_a_failure_later_is_kept_listed_and_tried_again(world: ProgramWorl
         assert [s.spec.name for s in programs.observed()] == ["p"]
         failing.clear()
         await until_state(programs, "p", State.RUNNING)
+
+
+async def test_a_metric_that_another_program_declares_otherwise_is_refused_naming_both(world: ProgramWorld) -> None:
+    world.add(FakeBuiltin("odd", world.script, help_="Something else."))
+    async with world.agent() as programs:
+        await programs.load(user())
+        with pytest.raises(MetricClash, match="program q declares another help text than program p"):
+            await programs.load(user("q", "odd"))
+        assert [s.spec.name for s in programs.observed()] == ["p"]
+        await programs.unload(Name("p"))
+        await programs.load(user("q", "odd"))
+
+
+async def test_a_stored_program_that_clashes_runs_when_the_other_is_gone(world: ProgramWorld) -> None:
+    world.add(FakeBuiltin("odd", world.script, help_="Something else."))
+    async with world.agent() as programs:
+        await programs.set_source(Source.FILE, [user("p"), user("q", "odd")])
+        await until(lambda: sorted(s.condition.reason for s in programs.observed()) == ["", "MetricClash"])
+        (winner,) = [s.spec for s in programs.observed() if s.condition.reason == ""]
+        (loser,) = [s.spec for s in programs.observed() if s.condition.reason == "MetricClash"]
+        assert winner != loser
+        await programs.set_source(Source.FILE, [loser])
+        await until_state(programs, loser.name, State.RUNNING)
 
 
 async def test_a_cancelled_caller_leaves_the_work_going(world: ProgramWorld) -> None:
