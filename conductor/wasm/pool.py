@@ -1,0 +1,172 @@
+"""Threads that run guests: few while calls are short, one more for each call that is long.
+
+Eight spinning guests would fill any fixed pool; here a job that has run for more than a beat does not count, and a
+fresh thread takes its place. The same beat begins the engine's epochs, and only while something runs or waits.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+__all__ = ["Lane", "Pool"]
+
+BEAT: Final = 0.01
+IDLE_SECONDS: Final = 10.0
+FRESH: Final = 4
+"""Threads that are not in a long call, as soon as jobs wait."""
+MOST: Final = 2048
+Job = Callable[[], None]
+log = logging.getLogger(__name__)
+
+
+class Pool:
+    """Own the threads. Jobs must not raise; they are started in order, on any thread."""
+
+    def __init__(self, *, on_beat: Callable[[], None], name: str = "wasm", most: int = MOST) -> None:
+        self._on_beat, self._name, self._most = on_beat, name, most
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._timers: list[tuple[float, int, Job]] = []
+        self._numbers = itertools.count()
+        self._busy: dict[int, float] = {}
+        """Thread -> when it began the job that it does."""
+        self._threads = 0
+        self._waiting = 0
+        self._beating = False
+        self._closed = False
+
+    @property
+    def threads(self) -> int:
+        """Threads that exist now."""
+        return self._threads
+
+    def put(self, job: Job) -> None:
+        """Have a job done as soon as possible."""
+        with self._lock:
+            self._waiting += 1
+            self._grow()
+            self._begin_beating()
+        self._jobs.put(job)
+        self._wake.set()
+
+    def later(self, seconds: float, job: Job) -> None:
+        """Have a job done after a while, to the nearest beat."""
+        with self._lock:
+            heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._numbers), job))
+            self._begin_beating()
+        self._wake.set()
+
+    def close(self) -> None:
+        """Let threads end after what they do now; those that do not return are left behind."""
+        with self._lock:
+            self._closed = True
+            self._timers.clear()
+            threads = self._threads
+        for _ in range(threads):
+            self._jobs.put(None)
+        self._wake.set()
+
+    def _grow(self) -> None:
+        """Start a thread where jobs wait and too few are at hand (lock held)."""
+        now = time.monotonic()
+        long = sum(1 for began in self._busy.values() if now - began > BEAT)
+        idle = self._threads - len(self._busy)
+        if self._waiting > idle and self._threads < min(self._most, FRESH + long) and not self._closed:
+            self._threads += 1
+            threading.Thread(target=self._work, name=f"{self._name}-{next(self._numbers)}", daemon=True).start()
+
+    def _work(self) -> None:
+        me = threading.get_ident()
+        while True:
+            try:
+                job = self._jobs.get(timeout=IDLE_SECONDS)
+            except queue.Empty:
+                job = None
+            with self._lock:
+                if job is None:
+                    if self._waiting and not self._closed:
+                        continue
+                    self._threads -= 1
+                    return
+                self._waiting -= 1
+                self._busy[me] = time.monotonic()
+            try:
+                job()
+            except Exception:
+                log.exception("a job of a wasm program failed")
+            finally:
+                with self._lock:
+                    del self._busy[me]
+            del job
+
+    def _begin_beating(self) -> None:
+        if not self._beating and not self._closed:
+            self._beating = True
+            threading.Thread(target=self._beat, name=f"{self._name}-beat", daemon=True).start()
+
+    def _beat(self) -> None:
+        while not self._closed:
+            with self._lock:
+                is_needed = bool(self._busy or self._waiting)
+                due = self._due()
+                nearest = self._timers[0][0] if self._timers else None
+                if self._waiting:
+                    self._grow()
+                if not is_needed:
+                    self._wake.clear()
+            for job in due:
+                self.put(job)
+            if is_needed or due:
+                self._on_beat()
+                time.sleep(BEAT)
+            else:
+                self._wake.wait(None if nearest is None else max(0.001, nearest - time.monotonic()))
+
+    def _due(self) -> list[Job]:
+        due, now = [], time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            due.append(heapq.heappop(self._timers)[2])
+        return due
+
+
+class Lane:
+    """Jobs of one instance: in order, one at a time, so that its store is touched by one thread."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._lock = threading.Lock()
+        self._jobs: deque[Job] = deque()
+        self._scheduled = False
+
+    def post(self, job: Job) -> None:
+        """Have a job done after those before it. Whoever posts bounds how many there are."""
+        with self._lock:
+            self._jobs.append(job)
+            if self._scheduled:
+                return
+            self._scheduled = True
+        self._pool.put(self._turn)
+
+    def later(self, seconds: float, job: Job) -> None:
+        """Post a job after a while."""
+        self._pool.later(seconds, lambda: self.post(job))
+
+    def _turn(self) -> None:
+        with self._lock:
+            job = self._jobs.popleft()
+        try:
+            job()
+        finally:
+            with self._lock:
+                self._scheduled = again = bool(self._jobs)
+            if again:
+                self._pool.put(self._turn)
