@@ -16,10 +16,7 @@ P = Name("p")
 
 
 def shown(programs: ProgramManager) -> list[tuple[str, str, State, str]]:
-    return [
-        (s.spec.name, s.source.word, s.condition.state, s.condition.reason)
-        for s in programs.observed()
-    ]
+    return [(s.spec.name, s.source.word, s.condition.state, s.condition.reason) for s in programs.observed()]
 
 
 async def test_the_stronger_source_holds_the_name_and_the_other_is_told(world: ProgramWorld) -> None:
