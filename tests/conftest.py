@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -72,8 +73,8 @@ def bpffs() -> Iterator[Path]:
             subprocess.run(["umount", "-l", folder], check=True)
 
 
-@pytest.fixture
-def netns() -> Iterator[Callable[[], str]]:
+@contextmanager
+def namespaces() -> Iterator[Callable[[], str]]:
     """Make network namespaces with their own lo; answers the name (a path below /run/netns)."""
     made: list[str] = []
 
@@ -86,9 +87,18 @@ def netns() -> Iterator[Callable[[], str]]:
         subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
         return name
 
-    yield make
-    for name in made:
-        subprocess.run(["ip", "netns", "del", name], check=False)
+    try:
+        yield make
+    finally:
+        for name in made:
+            subprocess.run(["ip", "netns", "del", name], check=False)
+
+
+@pytest.fixture
+def netns() -> Iterator[Callable[[], str]]:
+    """Make network namespaces of this test alone."""
+    with namespaces() as make:
+        yield make
 
 
 @pytest.fixture
