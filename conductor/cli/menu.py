@@ -26,7 +26,7 @@ class Entry:
     attribute: str = ""
 
 
-RUN, LOAD, LOOK, CARE = "Run", "Load and change", "Look", "Care"
+RUN, LOAD, LOOK, MAKE, CARE = "Run", "Load and change", "Look", "Make", "Care"
 COMMANDS: dict[str, dict[str, Entry]] = {
     RUN: {
         "up": Entry(module="up", help="Run loader and agent on this machine and keep them running."),
@@ -53,6 +53,9 @@ COMMANDS: dict[str, dict[str, Entry]] = {
         "top": Entry(module="top", help="Show what each program costs, live."),
         "logs": Entry(module="logs", help="Show the log of a program."),
         "kernel": Entry(module="kernel", help="Look at kernel programs."),
+    },
+    MAKE: {
+        "wasm": Entry(module="wasm", help="Make, build, check and try out WebAssembly programs."),
     },
     CARE: {
         "doctor": Entry(module="doctor", help="Say what this machine can run and what is missing."),
