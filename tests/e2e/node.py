@@ -20,7 +20,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-__all__ = ["Node", "Series", "launched", "links_of", "pins_of", "programs_of"]
+__all__ = ["Node", "Series", "launched", "links_of", "pins_of", "programs_of", "told"]
 
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 CONDUCTOR = (sys.executable, "-m", "conductor")
@@ -179,6 +179,12 @@ def launched() -> Iterator[Node]:
     finally:
         node.close()
         subprocess.run(["rm", "-rf", "--one-file-system", str(root)], check=True)
+
+
+def told(series: Series, name: str, **labels: str) -> float:
+    """Sum of all samples of a name that have these labels."""
+    wanted = set(labels.items())
+    return sum(value for (have, pairs), value in series.items() if have == name and wanted <= set(pairs))
 
 
 def programs_of(node: Node) -> list[dict[str, Any]]:

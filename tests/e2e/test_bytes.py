@@ -11,7 +11,7 @@ import pytest
 
 from tests.builtin.lan import Host, join, make_lan, talk
 from tests.conftest import namespaces
-from tests.e2e.node import Node, launched
+from tests.e2e.node import Node, launched, told
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow, pytest.mark.timeout(120)]
 SIZES = ((1, 1), (0, 70_000), (300_000, 12_345), (3_000_000, 0))
@@ -34,12 +34,8 @@ class Wire:
     right: Host
 
     def seen(self, **labels: str) -> dict[str, float]:
-        wanted = set(labels.items())
         series = self.node.series("?program=service_map")
-        return {
-            word: sum(value for (name, have), value in series.items() if name == metric and wanted <= set(have))
-            for word, metric in METRICS.items()
-        }
+        return {word: told(series, metric, **labels) for word, metric in METRICS.items()}
 
     def expect(self, labels: dict[str, str], **numbers: float) -> None:
         self.node.wait_for(

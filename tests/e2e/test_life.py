@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.node import links_of, pins_of, programs_of
+from tests.e2e.node import links_of, pins_of, programs_of, told
 
 if TYPE_CHECKING:
-    from tests.e2e.node import Node, Series
+    from tests.e2e.node import Node
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+SENT, RECEIVED = "service_map_sent_bytes_total", "service_map_received_bytes_total"
 
 
-def transfer(size: int) -> int:
+def transfer(size: int) -> str:
     """Send `size` bytes over loopback; answers the server's port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = int(server.getsockname()[1])
@@ -34,12 +35,7 @@ def transfer(size: int) -> int:
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(bytes(size))
         thread.join(10)
-    return port
-
-
-def told(series: Series, name: str, port: int, role: str) -> float:
-    wanted = {("server_port", str(port)), ("role", role)}
-    return sum(value for (family, labels), value in series.items() if family == name and wanted <= set(labels))
+    return str(port)
 
 
 def load_service_map(node: Node) -> None:
@@ -54,8 +50,8 @@ def test_bytes_sent_are_bytes_told(node: Node) -> None:
 
     def exact() -> bool:
         series = node.series("?program=service_map")
-        sent = told(series, "service_map_sent_bytes_total", port, "client")
-        return sent == told(series, "service_map_received_bytes_total", port, "server") == 1_234_567
+        sent = told(series, SENT, server_port=port, role="client")
+        return sent == told(series, RECEIVED, server_port=port, role="server") == 1_234_567
 
     node.wait_for(exact, "exact")
 
@@ -84,15 +80,11 @@ def test_killed_agent_comes_back_with_its_programs_and_numbers(node: Node) -> No
     load_service_map(node)
     node.wait_for(lambda: node.running("service_map"), "running")
     port = transfer(50_000)
-    node.wait_for(
-        lambda: told(node.series(), "service_map_sent_bytes_total", port, "client") == 50_000, "told before the kill"
-    )
+    node.wait_for(lambda: told(node.series(), SENT, server_port=port, role="client") == 50_000, "told before the kill")
     before = {program["id"] for program in programs_of(node)}
     node.kill("agent")
     node.wait_for(lambda: node.running("service_map"), "running again")
-    node.wait_for(
-        lambda: told(node.series(), "service_map_sent_bytes_total", port, "client") == 50_000, "told after the kill"
-    )
+    node.wait_for(lambda: told(node.series(), SENT, server_port=port, role="client") == 50_000, "told after the kill")
     assert {program["id"] for program in programs_of(node)} == before
 
 
