@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
-from conductor import __version__
+from conductor import __version__, frugal
 from conductor.api import grpc, http
 from conductor.api.counts import BOUNDS
 from conductor.api.manifest_files import ManifestFiles
@@ -50,6 +50,8 @@ __all__ = ["run"]
 
 STOP_SECONDS = 20.0
 """From the first signal to the end of the process, whatever a part does."""
+SETTLE_SECONDS = 1.0
+"""From the start of everything until its left-overs are collected: readiness does not wait for that."""
 TICK_SECONDS = 1.0
 """Between snapshots of the metrics page."""
 
@@ -71,6 +73,7 @@ def run(config: Config) -> int:
 async def _life(config: Config) -> None:
     with _stop_signals() as stopping:
         async with _running(config):
+            asyncio.get_running_loop().call_later(SETTLE_SECONDS, frugal.settle)
             await stopping.wait()
             log.info("stopping; kernel programs stay attached")
             asyncio.get_running_loop().call_later(STOP_SECONDS, _give_up)

@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ports": WORDS,
     "config": WORDS | {"config"},
     "locks": WORDS,
+    "frugal": set(),
     "builtin": WORDS | {"ports", "builtin"},
     "bpf": WORDS | {"ports", "bpf"},
     "net": WORDS | {"ports", "net"},

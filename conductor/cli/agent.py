@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import click
 
+from conductor import frugal
 from conductor.cli import journal
 from conductor.cli.settings import AGENT, child_environment, child_flags, settings
 from conductor.cli.view import closed, code, own_view
@@ -37,6 +38,7 @@ def agent(config: Config, *, own_view: bool, lock: Path | None, lock_fd: int | N
     held = hold(lock) if lock else None
     become_agent(config, ("agent", *child_flags(config, AGENT)), with_view=own_view, lock=held)
     journal.configure(config.log)
+    frugal.begin()
     from conductor.agent import run  # noqa: PLC0415 - numpy starts threads when imported: only after the drop
 
     return run(config)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from conductor import frugal
 from conductor.cli import journal
 from conductor.cli.settings import LOADER, settings
 from conductor.config import Config
@@ -44,6 +45,7 @@ def loader(config: Config, *, assist: bool, unload: bool, lock: Path | None) -> 
 
 
 async def _serve(config: Config, *, group: int, assist: bool, unload: bool) -> None:
+    frugal.begin()
     from conductor.loader.daemon import serve  # noqa: PLC0415 - `--help` must not load libbpf
 
     stopping = asyncio.Event()
@@ -59,6 +61,7 @@ async def _serve(config: Config, *, group: int, assist: bool, unload: bool) -> N
         assist=assist,
         stopping=stopping,
         unload_on_stop=unload,
+        ready=frugal.settle,
     )
 
 

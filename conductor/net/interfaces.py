@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from pyroute2 import AsyncIPRoute
+from pyroute2.iproute import AsyncIPRoute  # not by the package: it imports everything (`frugal`)
 from pyroute2.netlink.exceptions import NetlinkError
 
 from conductor.errors import KernelRefused
