@@ -9,7 +9,6 @@ import gc
 import importlib
 import os
 import sys
-from importlib.metadata import version
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Any
@@ -54,6 +53,8 @@ class _Deferred(ModuleType):
     @override
     def __getattr__(self, name: str) -> Any:
         if name == "__version__":
+            from importlib.metadata import version  # noqa: PLC0415 - 15 ms, and whoever begins again pays them twice
+
             return version(self.__name__)
         if find_spec(f"{self.__name__}.{name}"):
             return importlib.import_module(f"{self.__name__}.{name}")
