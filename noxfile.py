@@ -71,6 +71,31 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def bpfman(session: nox.Session) -> None:
+    """Hold our client and agent to bpfman's released daemon; `-- --go-daemon PATH` adds a Go daemon that you built."""
+    from tests.real_bpfman.install import PACKAGES, VERSION  # noqa: PLC0415 - only this session needs it
+
+    debian(session, *KERNEL_PACKAGES, *PACKAGES)
+    given = list(session.posargs)
+    variables = [f"CONDUCTOR_FAULT_ROUNDS={os.environ.get('CONDUCTOR_FAULT_ROUNDS', '5')}"]
+    if "--go-daemon" in given:
+        at = given.index("--go-daemon")
+        go = Path(given[at + 1] if at + 1 < len(given) else "").resolve()
+        if not go.is_file():
+            session.error(f"--go-daemon {go} is no file: build `bpfman` from its public repository and name the binary")
+        del given[at : at + 2]
+        variables.append(f"CONDUCTOR_GO_BPFMAN={go}")
+        session.log("with the Go daemon %s", go)
+    else:
+        session.log("without the Go daemon, which no registry carries: give a built one by -- --go-daemon PATH")
+    # As the user who called, so that the cache is theirs.
+    rust = session.run(PYTHON, "-m", "tests.real_bpfman.install", external=True, silent=True)
+    session.log("with bpfman %s (Rust): %s", VERSION, str(rust).strip().splitlines()[-1])
+    variables.append(f"CONDUCTOR_BPFMAN_RPC={str(rust).strip().splitlines()[-1]}")
+    as_root(session, "env", *variables, PYTHON, "-m", "pytest", "tests/real_bpfman", *given)
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Run the fault rounds 100 times (about an hour); prints the seed."""
     debian(session, *KERNEL_PACKAGES)

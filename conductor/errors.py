@@ -316,9 +316,10 @@ class AgentStopping(ConductorError):
     code, reason, retry = Code.UNAVAILABLE, "AgentStopping", True
 
 
+_COUNTS = ("processed ", "verification time ", "stack depth ", "--", "libbpf: failed to load")
+
+
 def _telling_line(log: tuple[str, ...]) -> str:
     """Last line that says something: libbpf and the verifier end their logs with counts."""
-    lines = [
-        line for line in log if line.strip() and not line.startswith(("processed ", "--", "libbpf: failed to load"))
-    ]
+    lines = [line for line in log if line.strip() and not line.startswith(_COUNTS)]
     return lines[-1].strip() if lines else "rejected without a log"

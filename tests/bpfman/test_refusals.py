@@ -67,7 +67,7 @@ def test_words_and_code_choose_the_error(code: Code, text: str, error: type[Cond
 
 
 def test_log_of_the_rust_daemon_is_taken_out_of_its_debug_words() -> None:
-    said = "2: (61) r0 = *(u32 *)(r1 +0)\nR1 invalid mem access 'scalar'\nprocessed 3 insns (limit 1000000)\n })]"
+    said = "2: (61) r0 = *(u32 *)(r1 +0)\nR1 invalid mem access 'scalar'\nverification time 18 usec\nstack depth 0\nprocessed 3 insns (limit 1000000)\n })]"
     text = f"one or more programs failed to load: [BpfProgramError(LoadError {{ verifier_log: {said}"
     error = refusal(Code.ABORTED, text, changes=True, metadata={})
     assert isinstance(error, VerifierRejected)
