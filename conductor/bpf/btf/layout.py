@@ -51,6 +51,7 @@ class MapLayout:
     max_entries: int
     key: Layout | None = None
     value: Layout | None = None
+    flags: int = 0
 
 
 def map_layouts(object_: bytes, name: str = "object") -> Mapping[str, MapLayout]:
@@ -77,6 +78,7 @@ def _map(btf: Btf, variable: BtfType) -> MapLayout:
         max_entries=_number(btf, pointed, "max_entries"),
         key=key,
         value=value,
+        flags=_number(btf, pointed, "map_flags"),
     )
 
 
