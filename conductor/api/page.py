@@ -106,7 +106,7 @@ def _program(status: ProgramStatus, cost: Cost | None, now: float) -> str:
         f"{status.restarts:,}",
         _series(cost),
         _seconds(cost.cpu_seconds if cost else None),
-        _bytes(cost.memory_bytes or None if cost else None),
+        _bytes(cost.memory_bytes if cost else None),
         _seconds(cost.kernel_run_seconds if cost else None),
         _UNKNOWN if lost is None else f"{lost:,}",
     )

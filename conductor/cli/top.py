@@ -22,7 +22,7 @@ __all__ = ["TOP", "rates", "top"]
 
 _SORT = {
     "cost": lambda d: -((d["cpuPercent"] or 0) + (d["kernelPercent"] or 0)),
-    "memory": lambda d: -d["memoryBytes"],
+    "memory": lambda d: -(d["memoryBytes"] or 0),
     "series": lambda d: -d["series"],
     "name": lambda d: d["name"],
 }
@@ -43,7 +43,9 @@ def _short(count: float) -> str:
     return f"{count:.0f}" if count >= 10 or count == int(count) else f"{count:.1f}"
 
 
-def _bytes(count: int) -> str:
+def _bytes(count: int | None) -> str:
+    if count is None:
+        return "unknown"
     for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if count >= size:
             return f"{count / size:.1f}{unit}"

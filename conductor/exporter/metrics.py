@@ -130,8 +130,7 @@ class SelfMetrics:
         show("collect_success", {name: cost.last_tick_ok for name, cost in ticked.items()})
         show("last_collect_timestamp_seconds", {name: cost.last_tick for name, cost in costs.items()})
         show("guest_cpu_seconds_total", {name: cost.cpu_seconds for name, cost in costs.items()})
-        # No program lives in 0 bytes: 0 says that nobody measured.
-        show("memory_bytes", {name: cost.memory_bytes or None for name, cost in costs.items()})
+        show("memory_bytes", {name: cost.memory_bytes for name, cost in costs.items()})
         show("kernel_run_seconds_total", {name: cost.kernel_run_seconds for name, cost in costs.items()})
         show("kernel_runs_total", {name: cost.kernel_runs for name, cost in costs.items()})
         show("events_delivered_total", {name: cost.events_delivered for name, cost in costs.items()})

@@ -108,7 +108,7 @@ class Cost:
 
     name: Name
     cpu_seconds: float = 0.0
-    memory_bytes: int = 0
+    memory_bytes: int | None = None
     series: int = 0
     series_refused: int = 0
     kernel_run_seconds: float | None = None

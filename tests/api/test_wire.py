@@ -218,7 +218,7 @@ def test_what_the_agent_tells_survives_the_wire() -> None:
 
 
 def test_unknown_costs_stay_unknown() -> None:
-    known = Cost(name=Name("a"), kernel_run_seconds=0.0, kernel_runs=0, events_dropped={"full": 2})
+    known = Cost(name=Name("a"), memory_bytes=0, kernel_run_seconds=0.0, kernel_runs=0, events_dropped={"full": 2})
     unknown = Cost(name=Name("b"), cpu_seconds=1.5)
     message = wire.usage_to_wire([known, unknown], {Name("a"): State.RUNNING, Name("b"): State.FAILED}, 8.0)
     usage = wire.usage_from_wire(pb.UsageResponse().parse(bytes(message)))

@@ -59,7 +59,7 @@ def test_top_shows_one_table_where_output_is_no_terminal(agent: Conduct) -> None
         "service_map",
         "Running",
         "0.00",
-        "0B",
+        "unknown",
         "unknown",
         "unknown",
         "7",

@@ -214,7 +214,7 @@ class ProgramUsage(betterproto.Message):
     name: str = betterproto.string_field(1)
     state: int = betterproto.uint32_field(2)
     cpu_seconds: float = betterproto.double_field(3)
-    memory_bytes: int = betterproto.uint64_field(4)
+    memory_bytes: Optional[int] = betterproto.uint64_field(4, optional=True)
     series: int = betterproto.uint64_field(5)
     series_refused: int = betterproto.uint64_field(6)
     kernel_run_seconds: Optional[float] = betterproto.double_field(7, optional=True)
