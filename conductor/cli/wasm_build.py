@@ -103,9 +103,9 @@ def _assemblyscript(project: Project) -> Path:
     if not compiler.is_file():
         is_locked = (project.folder / "package-lock.json").is_file()
         run(("npm", "ci" if is_locked else "install", "--no-audit", "--no-fund"), within=project.folder)
-    flags = ("-O", "--runtime", "minimal", "--use", "abort=conductor/abort")
+    flags = ("-O", "--runtime", "incremental", "--use", "abort=conductor/abort")
     tool = ("node", "node_modules/assemblyscript/bin/asc.js")
-    run((*tool, f"{project.name}.ts", *flags, "--outFile", project.module.name), within=project.folder)
+    run((*tool, "index.ts", *flags, "--outFile", project.module.name), within=project.folder)
     return project.module
 
 
