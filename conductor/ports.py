@@ -7,11 +7,11 @@ the kernel reads or writes there, no Python runs per element.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from conductor.model.metrics import MetricSpec
 from conductor.model.program import UserProgramSpec
 
 __all__ = [
+    "BreaksBetweenTicks",
     "Cursor",
     "Entries",
     "Instance",
@@ -307,7 +308,10 @@ class InstanceCost:
     cpu_seconds: float = 0.0
     memory_bytes: int | None = None
     """None where nobody can tell: a built-in shares the process's memory."""
+    events_taken: int = 0
+    """From rings: delivered + dropped + queued, always."""
     events_delivered: int = 0
+    events_queued: int = 0
     events_dropped: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -323,6 +327,15 @@ class Instance(Protocol):
     def cost(self) -> InstanceCost: ...
     async def close(self) -> None:
         """Save state and end; returns within 5 s even if the program does not."""
+        ...
+
+
+@runtime_checkable
+class BreaksBetweenTicks(Protocol):
+    """An instance that is fed events too, and may be beyond use before its next tick."""
+
+    def when_broken(self, wake: Callable[[], object]) -> None:
+        """Have `wake` called, on any thread, when that happens: the next tick then raises why."""
         ...
 
 

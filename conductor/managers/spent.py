@@ -18,12 +18,14 @@ class Spent:
     def __init__(self) -> None:
         self.counts = TickCounts()
         self._cpu = 0.0
+        self._taken = 0
         self._delivered = 0
         self._dropped: Counter[str] = Counter()
 
     def add(self, cost: InstanceCost) -> None:
         """Add what an instance cost that has ended."""
         self._cpu += cost.cpu_seconds
+        self._taken += cost.events_taken
         self._delivered += cost.events_delivered
         self._dropped.update(cost.events_dropped)
 
@@ -34,6 +36,8 @@ class Spent:
             name=name,
             cpu_seconds=self._cpu + now.cpu_seconds,
             memory_bytes=now.memory_bytes,
+            events_taken=self._taken + now.events_taken,
+            events_queued=now.events_queued,
             events_delivered=self._delivered + now.events_delivered,
             events_dropped=dict(self._dropped + Counter(now.events_dropped)),
             ticks=self.counts.ticks,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from conductor.errors import BudgetExceeded, ConductorError, ProgramCrashed
-from conductor.ports import Instance
+from conductor.ports import BreaksBetweenTicks, Instance
 
 __all__ = ["TickCounts", "Ticker"]
 
@@ -39,6 +40,7 @@ class Ticker:
         told: Callable[[ConductorError | None], None],
     ) -> None:
         self._instance, self._counts, self._clock, self._told = instance, counts, clock, told
+        self._broken = asyncio.Event()
         self.lock = asyncio.Lock()
         self.fatal: ConductorError | None = None
         """Why the instance is beyond use."""
@@ -54,13 +56,22 @@ class Ticker:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         origin, interval, beat = loop.time(), self._interval(), 0
+        if isinstance(self._instance, BreaksBetweenTicks):
+            self._instance.when_broken(lambda: loop.call_soon_threadsafe(self._broken.set))
         while self.fatal is None:
             beat = max(beat, math.floor((loop.time() - origin) / interval)) + 1
-            await asyncio.sleep(origin + beat * interval - loop.time())
+            await self._nap(origin + beat * interval - loop.time())
             async with self.lock:
                 await self._tick()
             if (fresh := self._interval()) != interval:
                 origin, interval, beat = loop.time(), fresh, 0
+
+    async def _nap(self, seconds: float) -> None:
+        """Sleep until the next tick; an instance that broke meanwhile is ticked at once, to say why."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._broken.wait()
+        self._broken.clear()
 
     async def once(self) -> None:
         """Tick now. Raises what the tick raised."""

@@ -113,7 +113,10 @@ class Cost:
     series_refused: int = 0
     kernel_run_seconds: float | None = None
     kernel_runs: int | None = None
+    events_taken: int = 0
+    """From ring buffers: delivered + dropped + queued, always."""
     events_delivered: int = 0
+    events_queued: int = 0
     events_dropped: Mapping[str, int] = field(default_factory=dict)
     log_lines_dropped: int = 0
     ticks: int = 0
