@@ -1,0 +1,183 @@
+"""The pump: the one consumer of each ring buffer; it copies records out and hands them to every program granted it.
+
+A copy shows by its headers how far records are committed, and only then are they copied for good: a record's BUSY bit
+is seen clear before its data is read (see `walker.wat`). After that the ring is given back; a slow program holds up
+its own inbox and nothing else.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import select
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from conductor.model.ids import MapId
+from conductor.ports import RingHandle
+from conductor.wasm.engine import Engine
+from conductor.wasm.inbox import Inbox, Piece
+from conductor.wasm.walker import COPY_BYTES, Walker
+
+__all__ = ["Pump", "Subscription"]
+
+LOOK_SECONDS: Final = 1.0
+REST_SECONDS: Final = 0.001
+"""Between rounds: records gather meanwhile, and the kernel wakes nobody for each of them."""
+_BUSY, _LENGTH = 1 << 31, (1 << 30) - 1
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subscription:
+    """One program's share in a ring buffer."""
+
+    map_id: MapId
+    ring: Callable[[], RingHandle]
+    """Maps the ring; used if nobody has it yet."""
+    inbox: Inbox
+
+
+@dataclass(slots=True)
+class _Ring:
+    handle: RingHandle
+    subscriptions: list[Subscription] = field(default_factory=list)
+
+
+class Pump:
+    """Own the rings by map id, and the thread that empties them while there are any."""
+
+    def __init__(self, *, engine: Engine) -> None:
+        self._walker = Walker(engine=engine)
+        self._rings: dict[MapId, _Ring] = {}
+        self._lock = threading.Lock()
+        self._poll: select.epoll | None = None
+        self._thread: threading.Thread | None = None
+
+    def switch(self, *, off: Sequence[Subscription] = (), on: Sequence[Subscription] = ()) -> None:
+        """Take some off and put others on, at one position of each ring: no record comes twice or is left out.
+
+        Raises `NotAllowed`, `KernelRefused` where a ring cannot be mapped; nothing has changed then.
+        """
+        with self._lock:
+            fresh = self._mapped(on)
+            for map_id, handle in fresh.items():
+                self._rings[map_id] = _Ring(handle)
+            for one in on:
+                self._rings[one.map_id].subscriptions.append(one)
+            for one in off:
+                ring = self._rings.get(one.map_id)
+                if ring is not None and one in ring.subscriptions:
+                    ring.subscriptions.remove(one)
+            for map_id in [map_id for map_id, ring in self._rings.items() if not ring.subscriptions]:
+                self._close(self._rings.pop(map_id))
+            self._watch(fresh)
+
+    def close(self) -> None:
+        """Give up all rings; what is still in them stays for whoever comes next."""
+        with self._lock:
+            rings, self._rings = list(self._rings.values()), {}
+            for ring in rings:
+                self._close(ring)
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join(2 * LOOK_SECONDS)
+        with self._lock:
+            self._walker.close()
+            poll, self._poll = self._poll, None
+            if poll is not None:
+                poll.close()
+
+    def _mapped(self, on: Sequence[Subscription]) -> dict[MapId, RingHandle]:
+        fresh: dict[MapId, RingHandle] = {}
+        try:
+            for one in on:
+                if one.map_id not in self._rings and one.map_id not in fresh:
+                    fresh[one.map_id] = one.ring()
+        except BaseException:
+            for handle in fresh.values():
+                handle.close()
+            raise
+        return fresh
+
+    def _watch(self, fresh: dict[MapId, RingHandle]) -> None:
+        if not fresh:
+            return
+        if self._poll is None:
+            self._poll = select.epoll()
+            self._walker.open()
+        for handle in fresh.values():
+            self._poll.register(handle.fileno(), select.EPOLLIN)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="wasm-pump", daemon=True)
+            self._thread.start()
+
+    def _close(self, ring: _Ring) -> None:
+        if self._poll is not None:
+            with suppress(OSError, ValueError):
+                self._poll.unregister(ring.handle.fileno())
+        ring.handle.close()
+
+    def _run(self) -> None:
+        me = threading.current_thread()
+        poll = self._poll
+        assert poll is not None
+        while True:
+            with suppress(InterruptedError):
+                poll.poll(LOOK_SECONDS)
+            with self._lock:
+                if self._thread is not me or not self._rings:
+                    self._thread = None if self._thread is me else self._thread
+                    return
+                is_full = False
+                for map_id, ring in tuple(self._rings.items()):
+                    try:
+                        is_full |= self._round(ring)
+                    except Exception:
+                        log.exception("ring buffer %d cannot be read any more", map_id)
+                        self._close(self._rings.pop(map_id))
+            if not is_full:
+                time.sleep(REST_SECONDS)
+
+    def _round(self, ring: _Ring) -> bool:
+        """Empty a ring once; answer whether it is likely to be filling up meanwhile."""
+        handle = ring.handle
+        consumer, producer = handle.positions()
+        size = min(producer - consumer, COPY_BYTES)
+        if size <= 0:
+            return False
+        start = handle.data + consumer % handle.size
+        self._walker.copy(start, size)
+        done, _ = self._walker.walk(0, size, size)
+        if done == 0:
+            return self._skip_giant(ring, start, consumer, size)
+        records = ctypes.string_at(start, done)
+        address = ctypes.cast(ctypes.c_char_p(records), ctypes.c_void_p).value or 0
+        cut: dict[int, list[tuple[int, int, int]]] = {}
+        for one in ring.subscriptions:
+            most = one.inbox.most_piece
+            if most not in cut:
+                cut[most] = self._walker.pieces(done, most)
+            for low, high, count in cut[most]:
+                if count < 0:
+                    one.inbox.refuse(1, "too_large")
+                else:
+                    one.inbox.offer(Piece(records, address + low, high - low, count))
+        handle.commit(consumer + done)
+        return done > handle.size // 8
+
+    @staticmethod
+    def _skip_giant(ring: _Ring, start: int, consumer: int, size: int) -> bool:
+        """Drop a committed record that is larger than all that is ever copied; anything else is not committed yet."""
+        header = ctypes.c_uint32.from_address(start).value
+        length = (header & _LENGTH) + 15 & ~7
+        if size < COPY_BYTES or header & _BUSY or length <= COPY_BYTES:
+            return False
+        for one in ring.subscriptions:
+            one.inbox.refuse(1, "too_large")
+        ring.handle.commit(consumer + length)
+        return True
