@@ -39,9 +39,9 @@ class RunCosts:
             await asyncio.sleep(SECONDS)
 
     def on(self, cost: Cost, kernel_programs: Collection[Name]) -> Cost:
-        """Put what the kernel programs ran on top of a cost; one without kernel programs ran nothing there."""
-        latest = self._latest if kernel_programs else {}
-        if latest is None or not all(name in latest for name in kernel_programs):
+        """Put what the kernel programs ran on top of a cost; where one has none, or is not told of, that stays unknown."""
+        latest = self._latest
+        if not kernel_programs or latest is None or not all(name in latest for name in kernel_programs):
             return cost
         seconds = sum(latest[name][0] for name in kernel_programs)
         return replace(cost, kernel_run_seconds=seconds, kernel_runs=sum(latest[name][1] for name in kernel_programs))
