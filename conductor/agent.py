@@ -45,6 +45,7 @@ from conductor.model.status import Cost, KernelStatus, ProgramStatus
 from conductor.net.interfaces import Interfaces
 from conductor.ports import MapHandle, MapOpener
 from conductor.privilege import group_id
+from conductor.wasm.runtime import WasmRuntime
 
 __all__ = ["run"]
 
@@ -125,10 +126,16 @@ async def _running(config: Config) -> AsyncIterator[None]:
                 clock=time.time,
             )
         )
+        wasm = await stack.enter_async_context(
+            WasmRuntime.running(files=state_dir.objects, cache_dir=config.agent.cache_dir / "code")
+        )
         programs = await stack.enter_async_context(
             ProgramManager.running(
                 kernel_half=kernel_half,
-                runtimes={ProgramType.BUILTIN: BuiltinRuntime(builtins=BUILTINS, parse_config=parse_config)},
+                runtimes={
+                    ProgramType.BUILTIN: BuiltinRuntime(builtins=BUILTINS, parse_config=parse_config),
+                    ProgramType.WASM: wasm,
+                },
                 store=store,
                 lookup=cache,
                 state_dir=state_dir,
@@ -243,7 +250,7 @@ def _info(*, view: View, road: BpfmanRoad, door: http.HttpDoor, node: str, start
         road_version=status.version,
         road_connected=status.connected,
         road_problem=status.problem,
-        features=("builtin", "manifests", "upload"),
+        features=("builtin", "manifests", "upload", "wasm"),
         http_address=door.address,
         started=started,
         ready=ready,
