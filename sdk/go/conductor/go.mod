@@ -1,0 +1,3 @@
+module ebpfconductor.io/conductor
+
+go 1.24
