@@ -20,6 +20,7 @@ from conductor.managers.kernel_hands import KernelCounters, KernelHands
 from conductor.managers.kernel_maps import functions_of, open_granted
 from conductor.managers.kernel_pass import KernelPass, ObjectFiles
 from conductor.managers.kernel_records import LinkRecords
+from conductor.managers.kernel_runs import KernelRuns
 from conductor.managers.kernel_tasks import Announcer, beside
 from conductor.model.events import Event, RoadChanged
 from conductor.model.grants import MapGrant
@@ -58,6 +59,7 @@ class KernelHalf:
         resync: float,
     ) -> None:
         self._kernel, self._open, self._interfaces = kernel, open_map, interfaces
+        self._runs = KernelRuns(kernel=kernel)
         self._entries, self._pass, self.counters = entries, work, counters
         self._publish, self._resync = publish, resync
         self._desired: Mapping[Name, Wish] | None = None
@@ -124,8 +126,8 @@ class KernelHalf:
     # --- three verbs ----------------------------------------------------------------------------------------------
 
     def observed(self) -> tuple[KernelStatus, ...]:
-        """Tell how every wished kernel program stands."""
-        return tuple(entry.status() for entry in self._entries)
+        """Tell how every wished kernel program stands; with its runs, as of the last `run_costs`."""
+        return tuple(self._runs.on(entry.status()) for entry in self._entries)
 
     async def converge(self, desired: Mapping[Name, Wish]) -> None:
         """Make the kernel as wished; return when each wish was tried once. Being cancelled stops nothing.
@@ -155,7 +157,7 @@ class KernelHalf:
 
     async def run_costs(self) -> Mapping[Name, tuple[float, int]] | None:
         """Seconds run and number of runs by kernel program; None where nobody serves them."""
-        runs = await self._kernel.run_stats()
+        runs = await self._runs.read()
         if runs is None:
             return None
         costs = {}

@@ -137,6 +137,23 @@ def test_run_costs_are_summed_by_program(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
+def test_each_function_tells_its_own_runs_while_the_daemon_does(tmp_path: Path) -> None:
+    async def story(world: World, half: KernelHalf) -> None:
+        def told() -> list[tuple[float | None, int | None]]:
+            return [(one.run_seconds, one.runs) for status in half.observed() for one in status.functions]
+
+        await half.converge(wishes(trace()))
+        assert told() == [(None, None)]
+        world.kernel.runs = dict.fromkeys(world.kernel.programs, (0.25, 4))
+        await half.run_costs()
+        assert told() == [(0.25, 4)]
+        world.kernel.runs = None
+        await half.run_costs()
+        assert told() == [(None, None)]
+
+    tell(tmp_path, story)
+
+
 def test_stopping_ends_those_who_wait(tmp_path: Path) -> None:
     async def whole() -> BaseException | None:
         world = World(tmp_path)
