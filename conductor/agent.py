@@ -146,7 +146,7 @@ async def _running(config: Config) -> AsyncIterator[None]:
         )
         files = ManifestFiles(paths=config.agent.apply, programs=programs)
         await files.look()
-        view.begin(programs=programs, problems=lambda: (*cache.problems(), *filter(None, [files.problem])))
+        view.begin(programs=programs, problems=lambda: (*cache.problems(), *filter(None, [files.problem, _away(road)])))
         started = time.time()
         server = await stack.enter_async_context(
             grpc.serving(
@@ -257,6 +257,12 @@ def _info(*, view: View, road: BpfmanRoad, door: http.HttpDoor, node: str, start
         reasons=reasons,
         pid=os.getpid(),
     )
+
+
+def _away(road: BpfmanRoad) -> str:
+    """Say that the kernel daemon which was there, or should be, is not; empty while it answers."""
+    status = road.status
+    return "" if status.connected or status.road == "none" else f"the kernel daemon is away: {status.problem}"
 
 
 def _boot_id() -> str:
