@@ -44,9 +44,9 @@ class Standing:
         await self.say(Condition(state=State.RUNNING, reason=tick_failure.reason, message=message))
 
     async def say_stopped(self) -> None:
-        """It was stopped by a person."""
+        """It was stopped by a person: no trouble, so no reason."""
         message = f"stopped on request; conductor start {self._name} runs it again"
-        await self.say(Condition(state=State.STOPPED, reason="Stopped", message=message))
+        await self.say(Condition(state=State.STOPPED, message=message))
 
     async def say_failed(self, failure: Exception, *, generation: int, old_runs: bool) -> None:
         """It could not be brought up; perhaps the version before runs on."""

@@ -23,7 +23,7 @@ async def test_stop_ends_the_user_half_and_keeps_the_kernel_half(world: ProgramW
     async with world.agent() as programs:
         await programs.load(user("c", "counter"))
         status = await programs.stop(Name("c"))
-        assert (status.condition.state, status.condition.reason) == (State.STOPPED, "Stopped")
+        assert (status.condition.state, status.condition.reason) == (State.STOPPED, "")
         assert world.script.alive == 0
         assert world.apps() == ["c"]
         assert (await programs.start(Name("c"))).condition.state is State.RUNNING
