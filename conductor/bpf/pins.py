@@ -115,6 +115,7 @@ def mount_bpffs(path: Path, *, mode: int = 0o750, gid: int = 0) -> None:
     """Mount a bpffs on an existing directory (CAP_SYS_ADMIN). Raises `NotSupported`, `NotAllowed`, `KernelRefused`."""
     if libc.mount(b"bpf", os.fsencode(path), b"bpf", ctypes.c_ulong(0), f"mode={mode:o}".encode()) == 0:
         os.chown(path, -1, gid)
+        path.chmod(mode)  # the kernel adds the sticky bit of its own accord
         return
     number = ctypes.get_errno()
     error = OSError(number, os.strerror(number))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -117,9 +118,14 @@ def details(document: Document) -> str:
             continue
         shown = f"{value} ({_age(document)} ago)" if key == "since" else _maps(document) if key == "maps" else value
         if isinstance(shown, dict):
-            shown = ", ".join(f"{name}={item}" for name, item in shown.items())
+            shown = ", ".join(f"{name}={_word(item)}" for name, item in shown.items())
         lines.append({"key": f"{key}:", "value": str(shown)})
     return columns(lines, (Column("", lambda d: d["key"]), Column("", lambda d: d["value"])), head=False)
+
+
+def _word(value: Any) -> str:
+    """A value as `--config` takes it: text as it is, the rest as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 async def _watch(agent: Agent, form: Format, *, name: str = "", match: Any = None, kind: Any = None) -> None:
@@ -142,8 +148,6 @@ def _print_event(event: WatchEvent, form: Format, *, head: bool) -> None:
     elif form == "name":
         click.echo(document["name"])
     elif form == "json":
-        import json  # noqa: PLC0415 - a line, not a document
-
         click.echo(json.dumps({"type": event.type.value, "object": document}, ensure_ascii=False))
     else:
         click.echo("---")

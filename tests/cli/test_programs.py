@@ -87,6 +87,11 @@ def test_get_tells_everything_that_is_not_empty(agent: Conduct) -> None:
     assert not any(line.startswith("reason") for line in lines)
 
 
+def test_settings_are_shown_as_config_takes_them(agent: Conduct) -> None:
+    agent("load", "builtin", "service_map", "--config", "loopback=true", "--config", "external=ip")
+    assert "config:      loopback=true, external=ip" in agent("get", "service_map").out.splitlines()
+
+
 def test_list_filters_by_label_and_type(agent: Conduct) -> None:
     agent(*LOAD)
     agent("load", "builtin", "host_pressure")
