@@ -248,9 +248,9 @@ class ProgramManager:
         """Start what was wished before; both halves are looked at together, so that nothing is unloaded by haste."""
         merged = await self._book.read()
         self._crew.follow_wishes(await self._resolved(merged))
-        await self._wholesale.collect()
         self._readiness.begin()
-        self._desk.touch()
+        self._desk.touch()  # before anything waits: a program that starts now must find its kernel half asked for
+        await self._wholesale.collect()
 
     async def _resolved(self, merged: Merged) -> dict[Key, Resolved]:
         found: dict[Key, Resolved] = {}
