@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -49,11 +48,7 @@ async def apply(agent: Agent, *, files: Sequence[str], dry_run: bool, form: Form
 
     Objects and modules named by `path` are read here and sent to the agent, which keeps them by digest.
     """
-    changes: list[Change] = []
-    for batch in batches(_checked(files)):
-        text = _yaml([await with_digests(document, _pretend if dry_run else agent.upload) for document in batch])
-        changes += await agent.apply(text, dry_run=dry_run)
-    _show(changes, form, dry_run=dry_run)
+    _show(await _applied(agent, files, dry_run=dry_run), form, dry_run=dry_run)
 
 
 @click.command(epilog=_EXAMPLES.format("diff"))
@@ -62,10 +57,7 @@ async def apply(agent: Agent, *, files: Sequence[str], dry_run: bool, form: Form
 @with_agent()
 async def diff(agent: Agent, *, files: Sequence[str], form: Format) -> None:
     """Show what `apply` would change, line by line; prints nothing where nothing would."""
-    changes: list[Change] = []
-    for batch in batches(_checked(files)):
-        text = _yaml([await with_digests(document, _pretend) for document in batch])
-        changes += await agent.apply(text, dry_run=True)
+    changes = await _applied(agent, files, dry_run=True)
     if form != "table":
         _show(changes, form, dry_run=True)
         return
@@ -84,6 +76,15 @@ async def delete(agent: Agent, *, files: Sequence[str], dry_run: bool, form: For
     for batch in batches(_named(files)):
         changes += await agent.delete(_yaml(batch), dry_run=dry_run)
     _show(changes, form, dry_run=dry_run)
+
+
+async def _applied(agent: Agent, files: Sequence[str], *, dry_run: bool) -> list[Change]:
+    """Apply what files hold. A dry run sends objects too: the agent looks into them, and drops what nobody names."""
+    changes: list[Change] = []
+    for batch in batches(_checked(files)):
+        text = _yaml([await with_digests(document, agent.upload) for document in batch])
+        changes += await agent.apply(text, dry_run=dry_run)
+    return changes
 
 
 async def with_digests(document: dict[str, Any], upload: Upload) -> dict[str, Any]:
@@ -172,11 +173,6 @@ def _content(path: object) -> bytes | None:
         return Path(str(path)).read_bytes()
     except OSError:
         return None  # the agent may reach what we cannot, and says so where it does not
-
-
-async def _pretend(content: bytes) -> str:
-    """The digest an upload would answer."""
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _yaml(documents: Sequence[dict[str, Any]]) -> str:

@@ -67,6 +67,8 @@ class Entry:
     digest: str = ""
     path: str = ""
     functions: tuple[KernelFunctionStatus, ...] = ()
+    held: int = 0
+    """Generation of what the kernel holds; 0: nothing, or not known."""
     failures: int = 0
     due: float = 0.0
     """When it may be tried next, in loop time; 0: at once."""
@@ -192,7 +194,7 @@ class Entries:
             state = State.RUNNING if entry.condition.state is State.RUNNING else State.WAITING
             self.tell(entry, state, error.reason, f"{message}{kept}")
         else:
-            kept = "; the version before goes on" if entry.functions else ""
+            kept = "; the version before goes on" if entry.held not in (0, entry.wish.generation) else ""
             self.tell(entry, State.FAILED, error.reason, f"{message}{kept}")
 
     def tell(self, entry: Entry, state: State, reason: str = "", message: str = "") -> None:
@@ -207,6 +209,7 @@ class Entries:
     def hold(self, entry: Entry, held: LoadedSet | None, records: Mapping[int, tuple[LinkRecord, ...]]) -> None:
         """Show what the kernel holds for an entry now."""
         functions = () if held is None else _functions(entry.wish.spec, held, records)
+        entry.held = 0 if held is None else held.generation
         if functions != entry.functions:
             entry.functions = functions
             self._changed(entry.wish.spec.name)
