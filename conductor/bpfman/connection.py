@@ -108,6 +108,7 @@ class Connection:
         while True:
             try:
                 async with Session.opened(socket=candidate.socket, counters=self._counters) as session:
+                    _refuse_assistant(candidate, session)
                     await self._stay(candidate, session)
             except KernelAway as error:
                 if asyncio.get_running_loop().time() >= until:
@@ -148,6 +149,11 @@ class Connection:
         self._changes += 1
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _refuse_assistant(candidate: Candidate, session: Session) -> None:
+    if session.daemon.flavour is Flavour.ASSIST:
+        raise KernelAway(f"{candidate.socket} is `conductor loader --assist`, which loads nothing; start bpfman")
 
 
 def _exists(socket: Path) -> bool:

@@ -1,6 +1,6 @@
 """Which daemon stands at the other end: asked at every connect, without side effect.
 
-`Get` of id 0: our loader signs its answers; the Go daemon says NOT_FOUND; the Rust one ABORTED, as it says to
+`Get` of id 0: our loader signs its answers (and where it merely assists, refuses); the Go daemon says NOT_FOUND; the Rust one ABORTED, as it says to
 everything. Then an Attach without a link tells Rust 0.6 (ABORTED) from 0.5, which has no Attach (UNIMPLEMENTED) and
 whose messages, under the same service name, would be decoded as garbage.
 """
@@ -30,6 +30,8 @@ class Flavour(StrEnum):
     LOADER = "loader"
     RUST = "bpfman-rust"
     GO = "bpfman-go"
+    ASSIST = "assistant"
+    """`conductor loader --assist`: no road, it stands beside one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,8 @@ async def probe(channel: OneConnection) -> Daemon:
     """
     answer = await exchange(channel, _GET, GetRequest(id=0))
     if LOADER_HEADER in answer.metadata:
-        return Daemon(flavour=Flavour.LOADER, version=answer.metadata[LOADER_HEADER])
+        flavour = Flavour.ASSIST if answer.code is Code.UNIMPLEMENTED else Flavour.LOADER
+        return Daemon(flavour=flavour, version=answer.metadata[LOADER_HEADER])
     match answer.code:
         case Code.NOT_FOUND:
             return Daemon(flavour=Flavour.GO)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -63,7 +63,10 @@ class BpfmanRoad:
 
     async def load(self, load: KernelLoad) -> tuple[KernelLoaded, ...]:
         """Load the programs of one object: all share its maps, or none is loaded."""
-        return await self._ask(lambda session: session.load(load))
+        loaded = await self._ask(lambda session: session.load(load))
+        if self.status.flavour != Flavour.LOADER:
+            await self._look()
+        return loaded
 
     async def attach(self, program: ProgramId, type_: KernelType, link: Link, interface: str) -> LinkId:
         """Attach one link. Raises `AnswerLost` where it may have happened: never repeat it on that program."""
@@ -89,6 +92,13 @@ class BpfmanRoad:
                 return await assistant.run_stats()
         except ConductorError:
             return None
+
+    async def _look(self) -> None:
+        """Tell the assistant, where there is one, that there are pins to give."""
+        with suppress(ConductorError):
+            async with Session.opened(socket=self._loader, counters=RoadCounters()) as assistant:
+                if assistant.daemon.flavour is Flavour.ASSIST:
+                    await assistant.look()
 
     async def _ask(self, call: Callable[[Session], Awaitable[T]]) -> T:
         """Make a call; repeat it, with jitter, as long as it never reached a daemon."""

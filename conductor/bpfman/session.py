@@ -32,7 +32,14 @@ from conductor.proto.bpfman.v1 import (
     UnloadRequest,
     UnloadResponse,
 )
-from conductor.proto.conductor.loader.v1 import LogRequest, LogResponse, ProgramsRequest, ProgramsResponse
+from conductor.proto.conductor.loader.v1 import (
+    InfoRequest,
+    InfoResponse,
+    LogRequest,
+    LogResponse,
+    ProgramsRequest,
+    ProgramsResponse,
+)
 
 __all__ = ["APP", "RoadCounters", "Session"]
 
@@ -47,6 +54,7 @@ _DETACH = Method("/bpfman.v1.Bpfman/Detach", DetachResponse, CHANGE_SECONDS, cha
 _LIST = Method("/bpfman.v1.Bpfman/List", ListResponse, READ_SECONDS)
 _GET = Method("/bpfman.v1.Bpfman/Get", GetResponse, READ_SECONDS)
 _RUNS = Method("/conductor.loader.v1.Stats/Programs", ProgramsResponse, READ_SECONDS)
+_INFO = Method("/conductor.loader.v1.Stats/Info", InfoResponse, READ_SECONDS)
 _LOG = Method("/conductor.loader.v1.Stats/Log", LogResponse, READ_SECONDS)
 
 
@@ -108,9 +116,19 @@ class Session:
                 "bpfman 0.6 (Rust) does not share maps between Loads; put the programs into one object, "
                 "or use bpfman's Go daemon or `--kernel embedded`"
             )
-        if self.daemon.flavour is Flavour.GO and len(load.programs) > 1:
-            return await self._load_joined(load)
+        if self.daemon.flavour is Flavour.GO:
+            load = replace(load, map_owner=await self._root(load.map_owner))
+            if len(load.programs) > 1:
+                return await self._load_joined(load)
         return await self._load(load)
+
+    async def _root(self, owner: ProgramId | None) -> ProgramId | None:
+        """Whose maps an owner uses: the Go daemon takes no owner but that of the first Load, gone or not."""
+        if owner is None:
+            return None
+        answer = await self._call(_GET, GetRequest(id=owner))
+        root = None if answer.info is None else answer.info.map_owner_id
+        return owner if root is None else ProgramId(root)
 
     async def _load(self, load: KernelLoad) -> tuple[KernelLoaded, ...]:
         try:
@@ -178,6 +196,10 @@ class Session:
         self._counters.calls += 1
         answer = await exchange(self._channel, _RUNS, ProgramsRequest())
         return None if answer.message is None else runs_from_wire(answer.message)
+
+    async def look(self) -> None:
+        """Have an assistant look at bpfman now: it gives what was pinned for us before it answers."""
+        await self._call(_INFO, InfoRequest())
 
     async def _call(self, method: Method[Reply], request: Message) -> Reply:
         self._counters.calls += 1

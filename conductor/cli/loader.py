@@ -59,6 +59,7 @@ async def _serve(config: Config, *, group: int, assist: bool, unload: bool) -> N
         group=group,
         stats=config.loader.stats,
         assist=assist,
+        bpfman_socket=config.bpfman_socket,
         stopping=stopping,
         unload_on_stop=unload,
         ready=frugal.settle,

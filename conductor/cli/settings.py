@@ -22,6 +22,7 @@ AGENT: tuple[str, ...] = tuple(name for name in KEEPER if name not in {"stats", 
 LOADER = (
     "loader_socket",
     "agent_socket",
+    "bpfman_socket",
     "bpffs",
     "state_dir",
     "cache_dir",

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from conductor.errors import NotYet
 from conductor.loader.daemon import serve
 from conductor.proto.conductor.loader import v1 as own
 from conductor.proto.grpc.health import v1 as health
@@ -102,13 +101,6 @@ def test_it_mounts_its_bpffs_if_there_is_none(stopped: Daemon, tmp_path: Path) -
         assert mounts.count(f" {place} ") == 1
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-def test_assistance_beside_bpfman_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    at = tmp_path / "any"
-    with pytest.raises(NotYet, match="--assist"):
-        asyncio.run(serve(socket=at, bpffs=at, state_dir=at, cache_dir=at, group=0, assist=True))
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_it_serves_in_a_task_until_told_to_stop(stopped: Daemon) -> None:
