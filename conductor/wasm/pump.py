@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import select
 import threading
 import time
@@ -56,6 +57,8 @@ class Pump:
         self._rings: dict[MapId, _Ring] = {}
         self._lock = threading.Lock()
         self._poll: select.epoll | None = None
+        self._alarm = -1
+        """eventfd: ends the thread's wait."""
         self._thread: threading.Thread | None = None
 
     def switch(self, *, off: Sequence[Subscription] = (), on: Sequence[Subscription] = ()) -> None:
@@ -84,6 +87,8 @@ class Pump:
             for ring in rings:
                 self._close(ring)
             thread, self._thread = self._thread, None
+            if self._alarm >= 0:
+                os.eventfd_write(self._alarm, 1)
         if thread is not None:
             thread.join(2 * LOOK_SECONDS)
         with self._lock:
@@ -91,6 +96,7 @@ class Pump:
             poll, self._poll = self._poll, None
             if poll is not None:
                 poll.close()
+                os.close(self._alarm)
 
     def _mapped(self, on: Sequence[Subscription]) -> dict[MapId, RingHandle]:
         fresh: dict[MapId, RingHandle] = {}
@@ -109,6 +115,8 @@ class Pump:
             return
         if self._poll is None:
             self._poll = select.epoll()
+            self._alarm = os.eventfd(0)
+            self._poll.register(self._alarm, select.EPOLLIN | select.EPOLLET)
             self._walker.open()
         for handle in fresh.values():
             self._poll.register(handle.fileno(), select.EPOLLIN)

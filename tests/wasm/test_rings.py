@@ -1,0 +1,209 @@
+"""Ring buffers: one pump, several programs, books that balance."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from conductor.bpf.maps import BpfMap
+from conductor.bpf.objects import BpfObject
+from conductor.errors import ProgramTrapped
+from conductor.model.grants import Access, MapGrant
+from conductor.model.ids import Name
+from conductor.model.program import Limits
+from conductor.ports import InstanceCost
+from conductor.wasm.instance import WasmInstance
+from conductor.wasm.needs import Needs
+from tests.wasm.guests import ring_counter
+from tests.wasm.world import Worlds
+
+pytestmark = pytest.mark.kernel
+GRANTS = (MapGrant(name="events", kernel_program=Name("k"), map="events", access=Access.CONSUME),)
+NEEDS = Needs()
+
+
+@contextmanager
+def opened(made: BpfObject, name: str = "events") -> Iterator[BpfMap]:
+    with BpfMap.from_fd(os.dup(made.map_fd(name))) as handle:
+        yield handle
+
+
+async def emit(times: int, *, burst: int = 100) -> None:
+    """Make records, slowly enough for the small ring."""
+    for done in range(0, times, burst):
+        for _ in range(min(burst, times - done)):
+            os.getppid()
+        await asyncio.sleep(0.02)
+
+
+async def until(claim: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not claim():  # noqa: ASYNC110 - claims are about other threads
+            await asyncio.sleep(0.01)
+
+
+def balances(cost: InstanceCost) -> bool:
+    return cost.events_taken == cost.events_delivered + cost.events_queued + sum(cost.events_dropped.values())
+
+
+def test_every_record_comes_once_to_each_program(world: Worlds, events: BpfObject) -> None:
+    async def run() -> None:
+        async with world() as here:
+            with opened(events) as first, opened(events) as second:
+                one = await here.open(ring_counter(NEEDS), maps={"events": first}, grants=GRANTS)
+                two = await here.open(ring_counter(NEEDS, buffer=4096), "two", maps={"events": second}, grants=GRANTS)
+                await emit(1000)
+                for each in (one, two):
+                    await until(lambda each=each: each.cost().events_delivered == 1000)
+                    assert here.value("told_total", each.name) == here.value("walked_total", each.name) == 1000
+                    assert each.cost().events_taken == 1000
+                    assert balances(each.cost())
+                await one.close()
+                await two.close()
+
+    asyncio.run(run())
+
+
+def test_what_waits_is_delivered_before_the_end(world: Worlds, events: BpfObject) -> None:
+    async def run() -> None:
+        async with world() as here:
+            with opened(events) as ring:
+                one = await here.open(ring_counter(NEEDS), maps={"events": ring}, grants=GRANTS)
+                await emit(50)
+                await one.close()
+                cost = one.cost()
+                assert cost.events_taken == cost.events_delivered
+                assert cost.events_queued == 0
+                taken = cost.events_taken
+                two = await here.open(
+                    ring_counter(NEEDS), maps={"events": ring}, grants=GRANTS
+                )  # the rest is still there
+                await until(lambda: two.cost().events_delivered == 50 - taken)
+                await two.close()
+
+    asyncio.run(run())
+
+
+def test_a_full_inbox_drops_and_says_so(world: Worlds, events: BpfObject) -> None:
+    """A slow program loses records; its neighbour does not."""
+    slow = """(local.set $m (i32.const 40000000)) (loop $spin (br_if $spin
+      (local.tee $m (i32.sub (local.get $m) (i32.const 1)))))"""
+
+    async def run() -> None:
+        async with world() as here:
+            with opened(events) as first, opened(events) as second:
+                limits = Limits(inbox=4096, cpu=1.0)
+                one = await here.open(
+                    ring_counter(NEEDS, on_events=slow), maps={"events": first}, grants=GRANTS, limits=limits
+                )
+                two = await here.open(ring_counter(NEEDS), "two", maps={"events": second}, grants=GRANTS)
+                await emit(1500)
+                await until(lambda: two.cost().events_delivered == 1500)
+                await until(lambda: one.cost().events_queued == 0)
+                cost = one.cost()
+                assert cost.events_taken == 1500
+                assert set(cost.events_dropped) == {"inbox_full"}
+                assert balances(cost)
+                assert here.value("told_total") == cost.events_delivered
+                await one.close()
+                await two.close()
+
+    asyncio.run(run())
+
+
+def test_the_batch_that_trapped_is_dropped_whole(world: Worlds, events: BpfObject) -> None:
+    trap = "(if (f64.gt (f64.const 0) (f64.const -1)) (then unreachable))"
+
+    async def run() -> None:
+        async with world() as here:
+            with opened(events) as ring:
+                one = await here.open(ring_counter(NEEDS, on_events=trap), maps={"events": ring}, grants=GRANTS)
+                woken = asyncio.Event()
+                loop = asyncio.get_running_loop()
+                one.when_broken(lambda: loop.call_soon_threadsafe(woken.set))
+                await emit(40)
+                async with asyncio.timeout(5):
+                    await woken.wait()
+                with pytest.raises(ProgramTrapped, match=r"conductor_v1_events: unreachable .* in "):
+                    await one.tick()
+                await one.close()
+                cost = one.cost()
+                assert cost.events_delivered == 0
+                assert cost.events_taken == sum(cost.events_dropped.values()) > 0
+                assert "trap" in cost.events_dropped
+
+    asyncio.run(run())
+
+
+def test_an_update_switches_at_a_position(world: Worlds, events: BpfObject) -> None:
+    """While records flow, each is counted once by the old or the new version."""
+
+    async def run() -> None:
+        async with world() as here:
+            with opened(events) as first, opened(events) as second:
+                one = await here.open(ring_counter(NEEDS), maps={"events": first}, grants=GRANTS)
+                async with asyncio.TaskGroup() as group:
+                    flow = group.create_task(emit(3000, burst=50))
+                    await asyncio.sleep(0.2)
+                    two = await here.open(
+                        ring_counter(NEEDS, buffer=8192), maps={"events": second}, grants=GRANTS, old=one
+                    )
+                    await one.close()
+                    await flow
+                await until(lambda: two.cost().events_queued == 0 and total(one, two) == 3000)
+                assert one.cost().events_delivered > 0
+                assert two.cost().events_delivered > 0
+                assert here.value("told_total") == 3000
+                await two.close()
+
+    asyncio.run(run())
+
+
+def test_a_bad_new_version_gives_back(world: Worlds, events: BpfObject) -> None:
+    """It traps while it is watched: the old one goes on at a second position, the books hold what was lost."""
+    trap = "(if (i32.gt_u (local.get $i) (i32.const 0)) (then unreachable))"
+
+    async def run() -> None:
+        async with world() as here:
+            with opened(events) as first, opened(events) as second:
+                one = await here.open(ring_counter(NEEDS), maps={"events": first}, grants=GRANTS)
+                async with asyncio.TaskGroup() as group:
+                    flow = group.create_task(emit(2000, burst=50))
+                    await asyncio.sleep(0.1)
+                    with pytest.raises(ProgramTrapped):
+                        await here.open(
+                            ring_counter(NEEDS, on_events=trap), maps={"events": second}, grants=GRANTS, old=one
+                        )
+                    await flow
+                await until(lambda: one.cost().events_queued == 0 and one.cost().events_taken == 2000)
+                cost = one.cost()
+                assert balances(cost)
+                assert cost.events_dropped["trap"] > 0
+                assert cost.events_delivered == 2000 - sum(cost.events_dropped.values())
+                await one.close()
+
+    asyncio.run(run())
+
+
+def test_an_unhealthy_new_version_gives_back(world: Worlds, events: BpfObject) -> None:
+    async def run() -> None:
+        async with world() as here:
+            with opened(events) as first, opened(events) as second:
+                one = await here.open(ring_counter(NEEDS), maps={"events": first}, grants=GRANTS)
+                with pytest.raises(Exception, match="not healthy"):
+                    await here.open(
+                        ring_counter(NEEDS, healthy="(i32.const 0)"), maps={"events": second}, grants=GRANTS, old=one
+                    )
+                await emit(20)
+                await until(lambda: one.cost().events_delivered == 20)
+                await one.close()
+
+    asyncio.run(run())
+
+
+def total(*instances: WasmInstance) -> int:
+    return sum(one.cost().events_delivered for one in instances)
