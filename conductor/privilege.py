@@ -52,10 +52,21 @@ def identity_of(config: IdentityConfig) -> Identity:
         )
         raise InvalidConfig((("--user", problem),))
     if os.geteuid() == 0:
-        return Identity(uid=uid, gid=gid, groups=tuple(group_id(name, "--groups") for name in config.groups))
-    if user != "65532" and uid != os.geteuid():
+        identity = Identity(uid=uid, gid=gid, groups=tuple(group_id(name, "--groups") for name in config.groups))
+    elif user != "65532" and uid != os.geteuid():
         raise InvalidConfig((("--user", f"only root can become {user}; start as root or leave it out"),))
-    return Identity(uid=os.geteuid(), gid=os.getegid(), groups=tuple(os.getgroups()))
+    else:
+        identity = Identity(uid=os.geteuid(), gid=os.getegid(), groups=tuple(os.getgroups()))
+    _check_doors(config.doors, identity)
+    return identity
+
+
+def _check_doors(doors: tuple[str, ...], identity: Identity) -> None:
+    """Refuse a group that the agent could not give its socket to; with two groups it gives it to neither."""
+    wanted = {group_id(name, "--read-group, --change-group") for name in doors}
+    if len(wanted) == 1 and not wanted & {identity.gid, *identity.groups}:
+        problem = f"the agent gives its socket to group {doors[0]}, so it must be in it: add --groups {doors[0]}"
+        raise InvalidConfig((("--groups", problem),))
 
 
 def group_id(group: str, field: str = "group") -> int:

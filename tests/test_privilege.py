@@ -177,6 +177,21 @@ def test_unknown_names_are_refused(who: IdentityConfig) -> None:
         identity_of(who)
 
 
+@pytest.mark.parametrize(
+    ("doors", "groups"),
+    [((), ()), (("77",), ("77", "88")), (("65532",), ()), (("77", "77"), ("77",)), (("77", "88"), ())],
+)
+@ROOT_ONLY
+def test_the_agent_is_in_the_group_that_its_socket_is_for(doors: tuple[str, ...], groups: tuple[str, ...]) -> None:
+    who = IdentityConfig(user="65532", groups=groups, allow_uid0=False, doors=doors)
+    assert identity_of(who).groups == tuple(map(int, groups))
+
+
+def test_a_group_that_the_agent_is_not_in_cannot_have_its_socket() -> None:
+    with pytest.raises(InvalidConfig, match="add --groups 77"):
+        identity_of(IdentityConfig(user="65532", groups=("88",), allow_uid0=False, doors=("77",)))
+
+
 @ROOT_ONLY
 def test_a_private_folder_belongs_to_the_identity_with_all_that_is_in_it(place: Path) -> None:
     folder = place / "state" / "agent"

@@ -15,7 +15,7 @@ from conductor.cli import journal
 from conductor.cli.settings import AGENT, child_environment, child_flags, settings
 from conductor.cli.view import closed, code, own_view
 from conductor.config import Config
-from conductor.errors import PrivilegesKept
+from conductor.errors import AddressInUse, PrivilegesKept
 from conductor.locks import hold
 from conductor.privilege import Identity, drop, identity_of, private_folder, shared_folder
 
@@ -37,11 +37,20 @@ def agent(config: Config, *, own_view: bool, lock: Path | None, lock_fd: int | N
         os.set_inheritable(lock_fd, False)  # our children must not hold it after us
     held = hold(lock) if lock else None
     become_agent(config, ("agent", *child_flags(config, AGENT)), with_view=own_view, lock=held)
+    _alone(config.agent.state_dir)
     journal.configure(config.log)
     frugal.begin()
     from conductor.agent import run  # noqa: PLC0415 - numpy starts threads when imported: only after the drop
 
     return run(config)
+
+
+def _alone(state_dir: Path) -> None:
+    """Lock the state for the life of this process: two agents would take each other's programs for leftovers."""
+    try:
+        hold(state_dir / "lock")
+    except AddressInUse as exc:
+        raise AddressInUse(f"another agent works in {state_dir}: {exc}, or choose another --state-dir") from None
 
 
 def become_agent(config: Config, words: Iterable[str], *, with_view: bool, lock: int | None = None) -> None:

@@ -22,6 +22,7 @@ from conductor.locks import holder
 __all__ = ["uninstall"]
 
 _PATIENCE = 30.0
+_UNLOADING = 120.0
 _UNINSTALL = ("agent_socket", "loader_socket", "bpffs", "state_dir", "cache_dir", "user", "groups", "allow_uid0")
 
 
@@ -42,14 +43,22 @@ def uninstall(config: Config, *, yes: bool) -> None:
         return
     for path in paths:
         click.echo(path)
-    if not yes and not click.confirm("Remove all this, with every eBPF program that our loader loaded?", err=True):
-        raise click.Abort
+    if not yes and not _confirmed():
+        raise NotAllowed("nothing was removed: answer y, or give --yes")
     _end_kept(config)
     _refuse_living(config)
     if config.loader.state_dir.exists() or config.bpffs.is_mount():
         _unload(config)
     _remove(config, paths)
     click.echo("Removed.")
+
+
+def _confirmed() -> bool:
+    try:
+        return click.confirm("Remove all this, with every eBPF program that our loader loaded?", err=True)
+    except click.Abort:  # no terminal, or end of input
+        click.echo(err=True)
+        return False
 
 
 def _ours(config: Config) -> list[Path]:
@@ -86,10 +95,12 @@ def _refuse_living(config: Config) -> None:
 def _unload(config: Config) -> None:
     """Let the loader itself undo what it did: it knows filters and links that have no pin."""
     command, environment = command_of(("loader", *child_flags(config, LOADER), "--unload", "--log-level", "warning"))
-    if subprocess.run(
-        command, env=environment, cwd="/", stdout=subprocess.DEVNULL, check=False, timeout=120
-    ).returncode:
-        raise KernelRefused("the loader could not unload everything; what it said stands above, nothing was removed")
+    try:
+        subprocess.run(command, env=environment, cwd="/", stdout=subprocess.DEVNULL, check=True, timeout=_UNLOADING)
+    except subprocess.CalledProcessError:
+        raise KernelRefused("the loader could not unload everything; what it said stands above") from None
+    except subprocess.TimeoutExpired:
+        raise KernelRefused(f"the loader has not unloaded everything within {_UNLOADING:g} s; repeat it") from None
 
 
 def _remove(config: Config, paths: list[Path]) -> None:

@@ -188,7 +188,8 @@ class Config:
     @property
     def identity(self) -> IdentityConfig:
         """Who the agent is to become."""
-        return IdentityConfig(user=self.user, groups=self.groups, allow_uid0=self.allow_uid0)
+        doors = tuple(filter(None, (self.read_group, self.change_group)))
+        return IdentityConfig(user=self.user, groups=self.groups, allow_uid0=self.allow_uid0, doors=doors)
 
     @property
     def keeper(self) -> KeeperConfig:

@@ -69,6 +69,8 @@ class IdentityConfig:
     user: str
     groups: tuple[str, ...]
     allow_uid0: bool
+    doors: tuple[str, ...] = ()
+    """Groups that the agent's socket is for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -132,6 +132,24 @@ def test_the_next_keeper_adopts_an_agent_that_was_started_in_a_view_of_its_own(m
     assert _command_line(pid) == b""  # gone, but for who inherited it
 
 
+def test_a_second_agent_on_the_same_state_is_refused(machine: Machine) -> None:
+    keeper = machine.start("up", "--kernel", "none")
+    machine.until_said("agent: ready")
+    other = machine.place / "run/other"
+    done = machine.run("agent", "--own-view", "--kernel", "none", "--agent-socket", str(other))
+    assert done.returncode == 1
+    assert f"another agent works in {machine.place / 'state/agent'}" in done.stderr
+    assert not other.exists()
+    keeper.terminate()
+    assert keeper.wait(40) == 0
+
+
+def test_a_group_that_cannot_have_the_socket_ends_the_keeper(machine: Machine) -> None:
+    done = machine.run("up", "--read-group", "7")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("so it must be in it: add --groups 7\n")
+
+
 def test_uninstall_ends_what_is_kept_and_leaves_nothing(machine: Machine) -> None:
     keeper = machine.start("up")
     machine.until_said("agent: ready")
@@ -152,7 +170,8 @@ def test_uninstall_ends_what_is_kept_and_leaves_nothing(machine: Machine) -> Non
 def test_uninstall_asks_and_leaves_everything_without_a_yes(machine: Machine) -> None:
     (machine.place / "state/agent").mkdir(parents=True)
     done = machine.run("uninstall")
-    assert (done.returncode, done.stdout) == (130, f"{machine.place / 'state/agent'}\n")
+    assert (done.returncode, done.stdout) == (1, f"{machine.place / 'state/agent'}\n")
+    assert done.stderr.endswith("conductor: nothing was removed: answer y, or give --yes\n")
     assert (machine.place / "state/agent").exists()
 
 
