@@ -81,6 +81,10 @@ class Gate:
     read_group: int | None = None
     change_group: int | None = None
 
+    def knows(self, caller: Caller) -> bool:
+        """Whether they may do anything at all; others may ask for health alone."""
+        return caller.uid in (0, self.owner) or bool(caller.groups & {self.read_group, self.change_group})
+
     def check(self, caller: Caller, permission: Permission) -> None:
         """Refuse a caller. Raises `NotAllowed` naming the user and the flag that would let them in."""
         if permission is Permission.NONE or caller.uid in (0, self.owner):

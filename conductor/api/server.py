@@ -31,6 +31,8 @@ __all__ = ["GrpcServer", "Service"]
 MAX_CONNECTIONS = 128
 MAX_CONNECTIONS_OF_ONE = 64
 """Of one user that is neither root nor the agent's own."""
+MAX_CONNECTIONS_OF_STRANGERS = 8
+"""Of all together who may do nothing here: where the socket is open to all, they must not shut others out."""
 MAX_CALLS = 512
 UNARY_SECONDS = 600.0
 """Deadline of a call that brings none; streams have none."""
@@ -94,14 +96,19 @@ class GrpcServer:
 
     def admit(self, connection: Connection, caller: Caller) -> bool:
         """Whether there is room for one more connection of this caller."""
-        own = sum(1 for other in self._connections.values() if other.uid == caller.uid)
-        limit = MAX_CONNECTIONS if caller.uid in (0, self._gate.owner) else MAX_CONNECTIONS_OF_ONE
-        if self._stopping or own >= limit or len(self._connections) >= MAX_CONNECTIONS:
+        if self._stopping or len(self._connections) >= MAX_CONNECTIONS or self._has_enough(caller):
             self.counts.connections_refused += 1
             return False
         self._connections[connection] = caller
         self.counts.connections = len(self._connections)
         return True
+
+    def _has_enough(self, caller: Caller) -> bool:
+        others = self._connections.values()
+        if not self._gate.knows(caller):
+            return sum(not self._gate.knows(other) for other in others) >= MAX_CONNECTIONS_OF_STRANGERS
+        limit = MAX_CONNECTIONS if caller.uid in (0, self._gate.owner) else MAX_CONNECTIONS_OF_ONE
+        return sum(other.uid == caller.uid for other in others) >= limit
 
     def leave(self, connection: Connection) -> None:
         """Forget a connection."""

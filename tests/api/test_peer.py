@@ -8,12 +8,14 @@ import os
 import socket
 import stat
 from collections.abc import Collection
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from grpclib.const import Status
 
 from conductor.api.peer import Gate, Permission, caller_of, permission_of
+from conductor.api.server import MAX_CONNECTIONS_OF_STRANGERS
 from tests.api.conftest import house
 from tests.api.raw import Answer, framed, talking, text
 from tests.api.test_garbage import METHODS
@@ -91,6 +93,24 @@ def test_a_stranger_may_ask_for_health() -> None:
             stream = raw.begin("", [(":path", "/grpc.health.v1.Health/Check")])
             raw.send(stream, framed(b""), end=True)
             assert (await raw.answer(stream)).body == b"\x08\x01"
+
+    asyncio.run(whole())
+
+
+@as_root
+def test_strangers_cannot_fill_a_socket_that_two_groups_may_use() -> None:
+    async def whole() -> None:
+        async with asyncio.timeout(20), house(BOTH) as here, AsyncExitStack() as stack:
+            assert stat.S_IMODE(here.socket.stat().st_mode) == 0o666
+            for uid in range(60_000, 60_000 + MAX_CONNECTIONS_OF_STRANGERS + 2):
+                stack.enter_context(connected(here.socket, uid, ()))
+            await asyncio.sleep(0.1)
+            counts = here.server.counts
+            assert (counts.connections, counts.connections_refused) == (MAX_CONNECTIONS_OF_STRANGERS, 2)
+            raw = await stack.enter_async_context(talking(connected(here.socket, NOBODY, [READERS])))
+            stream = raw.begin("List")
+            raw.send(stream, framed(b""), end=True)
+            assert (await raw.answer(stream)).status is Status.OK
 
     asyncio.run(whole())
 
