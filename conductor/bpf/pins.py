@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from contextlib import suppress
 from ctypes import Structure, c_long
 from pathlib import Path
 from typing import Any, ClassVar
 
 from conductor.bpf.descriptor import Descriptor
+from conductor.bpf.link_create import detach_link
 from conductor.bpf.refusals import refused
 from conductor.bpf.syscall import Command, ObjPath, bpf, libc
 from conductor.bpf.text import c_text
@@ -23,7 +25,17 @@ from conductor.errors import (
 )
 from conductor.model.grants import Access
 
-__all__ = ["is_bpffs", "kind_of", "mount_bpffs", "open_link", "open_map_fd", "open_program", "pin", "unpin"]
+__all__ = [
+    "is_bpffs",
+    "kind_of",
+    "mount_bpffs",
+    "open_link",
+    "open_map_fd",
+    "open_program",
+    "pin",
+    "unpin",
+    "unpin_link",
+]
 
 _RDONLY = 1 << 3
 """BPF_F_RDONLY."""
@@ -47,11 +59,27 @@ def _pin_helps(path: Path) -> str:
 
 
 def unpin(path: Path) -> None:
-    """Take a name away; a link without another holder is detached by it. No such name: nothing to do."""
+    """Take a name away. No such name: nothing to do. Raises `KernelRefused`, `NotAllowed`."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise refused(error, f"removing the pin {path} failed") from error
+
+
+def unpin_link(path: Path) -> None:
+    """Take a link's name away and end the link: its place is free when this returns. Raises as `unpin`.
+
+    Who only removes the pin has it ended by the kernel some milliseconds later, and is refused XDP's one place till then.
+    """
+    try:
+        link = open_link(path)
+    except ConductorError:
+        unpin(path)  # not there, or no link: its name is all there is to take
+        return
+    with link:
+        with suppress(NotSupported, KernelRefused):
+            detach_link(link.fileno())  # perf links know no detaching: closing the last descriptor ends them at once
+        unpin(path)
 
 
 def open_program(path: Path, *, read_only: bool = True) -> Descriptor:

@@ -92,12 +92,14 @@ class BpfFs:
         return frozenset(str(path.relative_to(self._root)) for path in self._found())
 
     def unpin(self, names: Collection[str]) -> None:
-        """Take pins and directories away, what lies in a directory first. Raises `KernelRefused`."""
+        """End links, take pins and directories away, what lies in a directory first. Raises `KernelRefused`."""
         for name in sorted(names, key=_order):
             path = self._root / name
             if name.count("/") == 1 and name.startswith("maps/"):
                 with suppress(FileNotFoundError):
                     path.rmdir()
+            elif name.startswith("links/"):
+                pins.unpin_link(path)
             else:
                 pins.unpin(path)
 

@@ -12,6 +12,7 @@ from conductor.bpf.maps import open_map
 from conductor.bpf.objects import BpfObject
 from conductor.errors import AlreadyExists, KernelRefused, MapMissing, NotAllowed, NotFound
 from conductor.model.grants import Access
+from conductor.net.netns import inside
 
 Load = Callable[..., BpfObject]
 pytestmark = pytest.mark.kernel
@@ -35,10 +36,29 @@ def test_a_pinned_link_stays_attached_until_unpinned(loaded: Load, bpffs: Path) 
         pins.pin(link.fileno(), bpffs / "link")
     with pins.open_link(bpffs / "link") as again:
         assert link_info(again.fileno()).prog_id == program_info(counters.program_fd("on_enter")).id
-    pins.unpin(bpffs / "link")
-    pins.unpin(bpffs / "link")
+    pins.unpin_link(bpffs / "link")
+    pins.unpin_link(bpffs / "link")
     with links.tracepoint(counters.program_fd("on_enter"), "raw_syscalls/sys_enter"):
         pass  # would be EEXIST, were the first still attached
+
+
+def test_the_place_of_an_unpinned_link_is_free_at_once(loaded: Load, bpffs: Path, netns: Callable[[], str]) -> None:
+    hooks = loaded("hooks", "on_xdp")
+    program, lo = hooks.program_fd("on_xdp"), 1
+
+    def come_and_go() -> None:
+        for _ in range(20):
+            with links.xdp(program, lo, links.XdpMode.GENERIC) as link:
+                pins.pin(link.fileno(), bpffs / "link")
+            pins.unpin_link(bpffs / "link")
+
+    inside(f"/run/netns/{netns()}", come_and_go)
+
+
+def test_a_pin_that_is_no_link_goes_too(loaded: Load, bpffs: Path) -> None:
+    pins.pin(loaded("counters").map_fd("by_pid"), bpffs / "x")
+    pins.unpin_link(bpffs / "x")
+    assert not (bpffs / "x").exists()
 
 
 def test_a_name_in_use_is_said(loaded: Load, bpffs: Path) -> None:
