@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from conductor import __version__, frugal
@@ -164,7 +165,17 @@ async def _running(config: Config) -> AsyncIterator[None]:
         loops = (
             tasks.create_task(files.run(), name="manifest-files"),
             tasks.create_task(
-                _snapshots(store=store, page=page, view=view, bus=bus, door=door, server=server, node=node),
+                _snapshots(
+                    store=store,
+                    page=page,
+                    view=view,
+                    bus=bus,
+                    door=door,
+                    server=server,
+                    node=node,
+                    road=road,
+                    half=kernel_half,
+                ),
                 name="snapshots",
             ),
         )
@@ -206,7 +217,16 @@ class View:
 
 
 async def _snapshots(
-    *, store: SeriesStore, page: Page, view: View, bus: Bus, door: http.HttpDoor, server: GrpcServer, node: str
+    *,
+    store: SeriesStore,
+    page: Page,
+    view: View,
+    bus: Bus,
+    door: http.HttpDoor,
+    server: GrpcServer,
+    node: str,
+    road: BpfmanRoad,
+    half: KernelHalf,
 ) -> None:
     """Take a snapshot of all series each second, the agent's own first; runs for ever."""
     build = Build(version=__version__, python=platform.python_version(), node=node)
@@ -217,8 +237,9 @@ async def _snapshots(
             costs=view.costs(),
             kernel=view.kernel(),
             ready=view.ready(),
-            queues={"events": bus.depth},
-            queue_waits={"events": bus.waits},
+            queues={"events": bus},
+            reconcile=asdict(half.counters),
+            road=None if road.status.road == "none" else (road.status.road, road.status.connected),
             calls=server.counts,
             requests=door.requests,
             loop_lag=door.loop_lag,

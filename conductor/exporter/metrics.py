@@ -14,7 +14,7 @@ from conductor.exporter.store import SeriesStore
 from conductor.exporter.table import Row
 from conductor.model.status import Cost, KernelStatus, ProgramStatus, State
 
-__all__ = ["Build", "Calls", "SelfMetrics"]
+__all__ = ["Build", "Calls", "Queue", "SelfMetrics"]
 
 _STATES = tuple((state, state.word) for state in State)
 _UP = {State.RUNNING, State.UPDATING}
@@ -63,6 +63,30 @@ class Calls(Protocol):
         ...
 
 
+class Queue(Protocol):
+    """What a bounded queue counts."""
+
+    @property
+    def depth(self) -> int:
+        """Events that wait."""
+        ...
+
+    @property
+    def published(self) -> int:
+        """Events so far."""
+        ...
+
+    @property
+    def waits(self) -> int:
+        """Times a writer had to wait."""
+        ...
+
+    @property
+    def let_go(self) -> int:
+        """Readers that were let go."""
+        ...
+
+
 class SelfMetrics:
     """Write `conductor_*`. Sole user of the store's own sink; used by one thread at a time."""
 
@@ -83,8 +107,9 @@ class SelfMetrics:
         costs: Iterable[Cost],
         kernel: Sequence[KernelStatus] = (),
         ready: tuple[bool, Sequence[str]] | None = None,
-        queues: Mapping[str, int] | None = None,
-        queue_waits: Mapping[str, int] | None = None,
+        queues: Mapping[str, Queue] | None = None,
+        reconcile: Mapping[str, int] | None = None,
+        road: tuple[str, bool] | None = None,
         calls: Calls | None = None,
         requests: Mapping[tuple[str, str], int] | None = None,
         loop_lag: float | None = None,
@@ -98,8 +123,9 @@ class SelfMetrics:
         show("conductor_build_info", {(build.version, build.python, build.node): 1.0})
         show("conductor_ready", _one(ready and ready[0]))
         show("conductor_ready_reasons", _one(len(ready[1]) if ready else None))
-        show("conductor_queue_depth", {(name,): float(depth) for name, depth in (queues or {}).items()})
-        show("conductor_queue_waits_total", {(name,): float(waits) for name, waits in (queue_waits or {}).items()})
+        self._queues(queues or {})
+        show("conductor_reconcile_total", {(action,): float(count) for action, count in (reconcile or {}).items()})
+        show("conductor_road_connected", {(road[0],): float(road[1])} if road else {})
         show("conductor_loop_lag_seconds", _one(loop_lag))
         show("conductor_http_requests_total", {key: float(count) for key, count in (requests or {}).items()})
         self._calls(calls)
@@ -163,6 +189,13 @@ class SelfMetrics:
         self._board.show("conductor_kernel_program_run_seconds_total", seconds)
         runs: dict[Row, float] = {(name, f.name): float(f.runs) for name, f in functions if f.runs is not None}
         self._board.show("conductor_kernel_program_runs_total", runs)
+
+    def _queues(self, queues: Mapping[str, Queue]) -> None:
+        show = self._board.show
+        show("conductor_queue_depth", {(name,): float(queue.depth) for name, queue in queues.items()})
+        show("conductor_queue_events_total", {(name,): float(queue.published) for name, queue in queues.items()})
+        show("conductor_queue_waits_total", {(name,): float(queue.waits) for name, queue in queues.items()})
+        show("conductor_queue_readers_let_go_total", {(name,): float(queue.let_go) for name, queue in queues.items()})
 
     def _calls(self, calls: Calls | None) -> None:
         if calls is None:

@@ -25,6 +25,14 @@ class Counts:
     connections_refused: int = 0
 
 
+@dataclass
+class Waiting:
+    depth: int
+    published: int
+    waits: int
+    let_go: int
+
+
 def program(name: str, state: State = State.RUNNING, **fields: Any) -> ProgramStatus:
     spec = UserProgramSpec(name=Name(name), source=BuiltinSource(name="b"))
     return ProgramStatus(spec=spec, source=Source.GRPC, condition=Condition(state=state), **fields)
@@ -137,15 +145,19 @@ def test_the_agent_itself(own: SelfMetrics, shown: Any) -> None:
         programs=[],
         costs=[],
         ready=(False, ("a", "b")),
-        queues={"events": 5},
-        queue_waits={"events": 1},
+        queues={"events": Waiting(depth=5, published=7, waits=1, let_go=2)},
+        reconcile={"loads": 3, "failures": 0},
+        road=("embedded", True),
         calls=calls,
         requests={("/metrics", "200"): 6},
         loop_lag=0.125,
     )
     assert shown("build_info") == {("n1", "3.11", "0.1.0"): 1.0}
     assert (shown("ready"), shown("ready_reasons")) == ({(): 0.0}, {(): 2.0})
-    assert (shown("queue_depth"), shown("queue_waits_total")) == ({("events",): 5.0}, {("events",): 1.0})
+    queue = [shown(f"queue_{name}") for name in ("depth", "events_total", "waits_total", "readers_let_go_total")]
+    assert queue == [{("events",): number} for number in (5.0, 7.0, 1.0, 2.0)]
+    assert shown("reconcile_total") == {("loads",): 3.0, ("failures",): 0.0}
+    assert shown("road_connected") == {("embedded",): 1.0}
     assert shown("grpc_calls_total") == {("OK", "Load"): 2.0}
     assert shown("grpc_call_duration_seconds_bucket") == {
         ("0.1", "Load"): 1.0,
