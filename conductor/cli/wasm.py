@@ -7,6 +7,9 @@ import click
 from conductor.cli.wasm_build import build
 from conductor.cli.wasm_check import check
 from conductor.cli.wasm_new import new
+from conductor.cli.wasm_record import record
+from conductor.cli.wasm_replay import replay
+from conductor.cli.wasm_run import run
 
 __all__ = ["wasm"]
 
@@ -18,5 +21,5 @@ def wasm() -> None:
     """Make, build, check and try out WebAssembly programs. Nothing here needs an agent."""
 
 
-for _command in (new, build, check):
+for _command in (new, build, check, run, record, replay):
     wasm.add_command(_command)

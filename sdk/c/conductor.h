@@ -175,17 +175,24 @@ struct conductor_rows {
 
 #define CONDUCTOR_ROWS(buffer) ((struct conductor_rows){(uint8_t *)(buffer), 0, sizeof(buffer), false})
 
-static inline void conductor_row_bytes(struct conductor_rows *rows, const void *text, uint32_t size)
+static inline bool conductor_row_begin(struct conductor_rows *rows, uint32_t size)
 {
 	uint32_t i;
 	if (rows->full || rows->room - rows->size < 4 || rows->room - rows->size - 4 < size) {
 		rows->full = true;
-		return;
+		return false;
 	}
 	for (i = 0; i < 4; i++)
 		rows->at[rows->size++] = (uint8_t)(size >> (8 * i));
-	for (i = 0; i < size; i++)
-		rows->at[rows->size++] = ((const uint8_t *)text)[i];
+	return true;
+}
+
+static inline void conductor_row_bytes(struct conductor_rows *rows, const void *text, uint32_t size)
+{
+	uint32_t i;
+	if (conductor_row_begin(rows, size))
+		for (i = 0; i < size; i++)
+			rows->at[rows->size++] = ((const uint8_t *)text)[i];
 }
 
 static inline void conductor_row_text(struct conductor_rows *rows, const char *text)
@@ -202,14 +209,16 @@ static inline void conductor_row_chars(struct conductor_rows *rows, const char *
 	conductor_row_bytes(rows, text, n);
 }
 
+/* Written from the first digit on: clang 14 loses digits of a number that is put together backwards and then copied. */
 static inline void conductor_row_number(struct conductor_rows *rows, uint64_t number)
 {
-	char digits[20];
-	uint32_t at = sizeof(digits);
-	do
-		digits[--at] = (char)('0' + number % 10);
-	while (number /= 10);
-	conductor_row_bytes(rows, digits + at, (uint32_t)sizeof(digits) - at);
+	uint64_t place = 1;
+	uint32_t size = 1;
+	for (; number / place >= 10; place *= 10)
+		size++;
+	if (conductor_row_begin(rows, size))
+		for (; size--; place /= 10)
+			rows->at[rows->size++] = (uint8_t)('0' + number / place % 10);
 }
 
 /* The one series of a metric without labels. */
