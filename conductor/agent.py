@@ -78,7 +78,8 @@ async def _life(config: Config) -> None:
             asyncio.get_running_loop().call_later(SETTLE_SECONDS, frugal.settle)
             await stopping.wait()
             log.info("stopping; kernel programs stay attached")
-            asyncio.get_running_loop().call_later(STOP_SECONDS, _give_up)
+            late = f"not everything ended within {STOP_SECONDS:.0f} s"
+            asyncio.get_running_loop().call_later(STOP_SECONDS, _give_up, late)
 
 
 @asynccontextmanager
@@ -306,7 +307,7 @@ def _stop_signals() -> Iterator[asyncio.Event]:
 
     def stop() -> None:
         if stopping.is_set():
-            _give_up()
+            _give_up("told to stop a second time")
         stopping.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -318,9 +319,9 @@ def _stop_signals() -> Iterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-def _give_up() -> None:
+def _give_up(why: str) -> None:
     """End at once: wishes and kernel programs are safe on disk and in the kernel."""
-    log.error("not everything ended within %.0f s: leaving as it is", STOP_SECONDS)
+    log.error("%s: leaving everything as it is", why)
     os._exit(1)
 
 

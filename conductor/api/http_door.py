@@ -109,7 +109,9 @@ class HttpDoor:
         try:
             answer = await handler(request)
         except web.HTTPException as refusal:
-            answer = web.Response(status=refusal.status, text=f"{refusal.status}: {refusal.reason}\n")
+            answer = web.Response(
+                status=refusal.status, text=f"{refusal.status}: {refusal.reason}; / shows what is here\n"
+            )
             answer.headers.update({name: refusal.headers[name] for name in ("Allow",) if name in refusal.headers})
         except (ConnectionError, TimeoutError) as error:
             log.info("a client of %s went away or read too slowly: %r", route, error)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,7 +59,7 @@ class ManifestFiles:
         specs: list[ProgramSpec] = []
         for path in self._paths:
             try:
-                text = path.read_text()
+                text = _text(path)
             except (OSError, UnicodeDecodeError) as error:
                 raise InvalidSpec(str(path), f"cannot be read ({error}); mend it or leave it out of --apply") from error
             if len(text) > MAX_TEXT:
@@ -76,3 +79,11 @@ class ManifestFiles:
             return (found.st_ino, found.st_mtime_ns, found.st_size)
 
         return tuple(of(path) for path in self._paths)
+
+
+def _text(path: Path) -> str:
+    """Read a file, no more of it than could be taken; one that is no regular file could make us wait for ever."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), encoding="utf-8") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return file.read(MAX_TEXT + 1)

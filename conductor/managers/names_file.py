@@ -9,7 +9,7 @@ from pathlib import Path
 
 from conductor.model.facts import Workload
 
-__all__ = ["NamesFile", "address_of", "parse_names"]
+__all__ = ["LINES", "NamesFile", "address_of", "parse_names"]
 
 LINES = 100_000
 FILE_BYTES = 16 << 20
@@ -53,7 +53,10 @@ def parse_names(text: str) -> tuple[dict[bytes, Workload], tuple[str, ...]]:
     """
     names: dict[bytes, Workload] = {}
     bad: list[str] = []
-    for number, line in enumerate(text.splitlines()[:LINES], 1):
+    lines = text.splitlines()
+    if len(lines) > LINES:
+        bad.append(f"lines past {LINES} are too many")
+    for number, line in enumerate(lines[:LINES], 1):
         words = line.partition("#")[0].split()
         if not words:
             continue

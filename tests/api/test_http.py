@@ -120,7 +120,7 @@ def test_page_is_html_that_may_load_nothing() -> None:
 def test_other_paths_and_methods_are_refused() -> None:
     async def test(door: HttpDoor, client: ClientSession) -> None:
         async with client.get("/etc/passwd") as answer:
-            assert (answer.status, await answer.text()) == (404, "404: Not Found\n")
+            assert (answer.status, await answer.text()) == (404, "404: Not Found; / shows what is here\n")
         async with client.post("/metrics", data=b"x" * 100_000) as answer:
             assert answer.status == 405
             assert answer.headers["Allow"] == "GET,HEAD"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conductor.managers.names_file import address_of, parse_names
+from conductor.managers.names_file import LINES, address_of, parse_names
 from conductor.model.facts import Workload
 
 
@@ -43,6 +43,11 @@ def test_the_first_name_of_an_address_counts() -> None:
     names, bad = parse_names("10.0.0.1 one\n10.0.0.1 two\n10.0.0.1 one\n")
     assert names[address_of("10.0.0.1")].name == "one"
     assert bad == ("line 2: 10.0.0.1 has a name already",)
+
+
+def test_a_file_that_is_too_long_says_so() -> None:
+    names, bad = parse_names("10.0.0.1 nas\n" * (LINES + 1))
+    assert (len(names), bad) == (1, (f"lines past {LINES} are too many",))
 
 
 @given(st.text())
