@@ -44,10 +44,10 @@ def _installed(package: str) -> str:
     return version if status == "installed" else ""
 
 
-def as_root(session: nox.Session, *command: str, env: dict[str, str] | None = None) -> None:
-    """Run a command as root: the real kernel wants it."""
+def as_root(session: nox.Session, *command: str) -> None:
+    """Run a command as root: the real kernel wants it. sudo takes no variables along; `env` does."""
     prefix = [] if os.geteuid() == 0 else ["sudo", "--preserve-env=PATH"]
-    session.run(*prefix, *command, external=True, env=env)
+    session.run(*prefix, *command, external=True)
 
 
 @nox.session
@@ -99,8 +99,8 @@ def bpfman(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """Run the fault rounds 100 times (about an hour); prints the seed."""
     debian(session, *KERNEL_PACKAGES)
-    rounds = {"CONDUCTOR_FAULT_ROUNDS": "100"}
-    as_root(session, PYTHON, "-m", "pytest", "-m", "faults", "--timeout", "7200", "-s", *session.posargs, env=rounds)
+    faults = (PYTHON, "-m", "pytest", "-m", "faults", "--timeout", "7200", "-s")
+    as_root(session, "env", "CONDUCTOR_FAULT_ROUNDS=100", *faults, *session.posargs)
 
 
 @nox.session
