@@ -7,6 +7,7 @@ import os
 import random
 import re
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,11 @@ LOADS, CLIENTS = 50, 20
 ROUNDS = int(os.environ.get("CONDUCTOR_FAULT_ROUNDS", "5"))
 SECONDS = 60.0 if ROUNDS >= 100 else 5.0
 pytestmark = [pytest.mark.kernel, pytest.mark.slow, pytest.mark.timeout(180 + 4 * SECONDS)]
+EXECUTOR = min(32, (os.cpu_count() or 1) + 4)
+"""Threads that asyncio keeps for later once it has needed them; a program's thread would be one too many."""
 NAMES = ("map-a", "map-b", "pressure-a", "pressure-b")
+PLAUSIBLE = {State.RUNNING, State.STOPPED, State.WAITING, State.INITIALIZED, State.UPDATING}
+"""The last two when another caller asked for something else in the same moment."""
 TRUE_REFUSALS = (AlreadyExists, NotFound, DeadlineExceeded)
 
 
@@ -68,14 +73,14 @@ def test_loads_of_one_name_with_two_specs_have_one_winner_and_no_lie(clean: Node
 def test_twenty_clients_in_random_order_leave_nothing_behind(clean: Node) -> None:
     seed = int(os.environ.get("CONDUCTOR_FAULT_SEED", random.SystemRandom().randrange(1 << 32)))
     print(f"CONDUCTOR_FAULT_SEED={seed} for {SECONDS:g} s")
-    asyncio.run(storm(clean.socket, seed, 2.0))  # starts every thread that is kept for later
+    asyncio.run(storm(clean.socket, seed, 1.0))  # what is opened once and kept is open from now on
     settle(clean)
-    before = {role: held(clean.pid(role)) for role in ("agent", "loader")}
+    before = {role: descriptors(clean.pid(role)) for role in ("agent", "loader")}
     asked = asyncio.run(storm(clean.socket, seed + 1000, SECONDS))
     settle(clean)
-    clean.wait_for(
-        lambda: {role: held(clean.pid(role)) for role in ("agent", "loader")} == before, f"as before: {before}", 15
-    )
+    pids = {role: clean.pid(role) for role in before}
+    clean.wait_for(lambda: {role: descriptors(pid) for role, pid in pids.items()} == before, f"as before: {before}", 15)
+    clean.wait_for(lambda: max(map(threads, pids.values())) <= 1 + EXECUTOR, "without threads of programs", 15)
     assert programs_of(clean) == []
     assert pins_of(clean) == []
     assert [path.name for path in (clean.root / "state/agent/cells").iterdir()] == []
@@ -126,23 +131,28 @@ async def act(agent: Agent, word: str, name: str, chance: random.Random) -> None
         overtaken = word == "load" and status.generation > 1  # by an Update, while Load waited for an outcome
         assert status.spec.config == config or overtaken, status
     assert status.name == name
-    assert status.state in (State.RUNNING, State.STOPPED, State.WAITING), status
+    assert status.state in PLAUSIBLE, status
 
 
 def settle(node: Node) -> None:
     """Unload what the storm left loaded, and wait until the kernel holds none of it."""
-
-    def gone() -> bool:
-        for item in node.json("list")["items"]:
-            node.cli("unload", item["name"], ok=False)
-        return node.json("list") == node.json("kernel", "list") == {"items": []} and not programs_of(node)
-
-    node.wait_for(gone, "empty")
+    asyncio.run(unload_all(node.socket))
+    node.wait_for(lambda: node.json("kernel", "list") == {"items": []} and not programs_of(node), "empty")
 
 
-def held(pid: int) -> tuple[Counter[str], int]:
-    """What a process has open, by kind, and how many threads it has."""
-    kinds: Counter[str] = Counter()
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        kinds[re.sub(r":?\[\d+\]|\d+", "", str(entry.readlink()))] += 1
-    return kinds, len(list(Path(f"/proc/{pid}/task").iterdir()))
+async def unload_all(path: Path) -> None:
+    async with asyncio.timeout(60), Agent.connect(path) as agent:
+        while programs := await agent.list():  # what a hasty caller did not wait for may still come
+            for program in programs:
+                with suppress(NotFound):
+                    await agent.unload(program.name)
+
+
+def descriptors(pid: int) -> Counter[str]:
+    """What a process has open, by kind."""
+    entries = Path(f"/proc/{pid}/fd").iterdir()
+    return Counter(re.sub(r":?\[\d+\]|\d+", "", str(entry.readlink())) for entry in entries)
+
+
+def threads(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
