@@ -1,4 +1,4 @@
-"""User programs as JSON: the shape P of design section 5, the same as the command line prints."""
+"""User programs as JSON: one shape, the same that the command line prints."""
 
 from __future__ import annotations
 

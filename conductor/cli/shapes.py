@@ -18,7 +18,7 @@ Document = dict[str, Any]
 
 
 def program(status: ProgramStatus) -> Document:
-    """The shape P of a user program (design section 5)."""
+    """A user program as every document shows it."""
     spec = status.spec
     return {
         "name": spec.name,

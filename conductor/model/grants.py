@@ -11,7 +11,7 @@ __all__ = ["Access", "MapGrant", "MapInfo", "MapNeed", "MapType"]
 
 
 class Access(IntEnum):
-    """How a grant may be used; the numbers are those of the wire (design section 4)."""
+    """How a grant may be used; the numbers are those of the wire."""
 
     READ = 0
     """Read-only descriptor (pin 0640)."""

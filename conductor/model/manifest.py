@@ -1,4 +1,4 @@
-"""Manifests: the very YAML that the CRDs take (design section 10), parsed to wishes and printed back."""
+"""Manifests: the very YAML that the CRDs take, parsed to wishes and printed back."""
 
 from __future__ import annotations
 

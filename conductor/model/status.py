@@ -15,7 +15,7 @@ __all__ = ["Condition", "Cost", "KernelStatus", "MapStatus", "ProgramStatus", "S
 
 
 class State(IntEnum):
-    """States on the wire (design section 3); numbers never change."""
+    """States on the wire; numbers never change."""
 
     UNINITIALIZED = 0
     INITIALIZED = 1

@@ -1,6 +1,6 @@
 """An in-memory Program Manager for tests of the doors: wishes, states and events, no programs and no kernel.
 
-Models: idempotent Load, the refusals of design section 3, Load that goes on after its caller gave up (built-in `slow`,
+Models: idempotent Load, the refusals that users were promised, Load that goes on after its caller gave up (built-in `slow`,
 config `delay`), all-or-none apply, events on the bus. It keeps nothing on disk and never fails by itself. Built-ins:
 `service_map`, `host_pressure`, `slow`, and `broken`, which ends Failed. May grow only what the real manager has.
 """

@@ -1,4 +1,4 @@
-"""Manifests: the shapes of design section 10, each wrong field named, and back again."""
+"""Manifests: their shapes, each wrong field named, and back again."""
 
 from __future__ import annotations
 
