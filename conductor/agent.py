@@ -12,7 +12,7 @@ import platform
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +23,9 @@ from conductor.api.counts import BOUNDS
 from conductor.api.manifest_files import ManifestFiles
 from conductor.api.peer import Gate
 from conductor.api.server import GrpcServer
+from conductor.bpf.btf import layout_digests
 from conductor.bpf.maps import open_map
+from conductor.bpf.object_file import read_object
 from conductor.bpfman.road import BpfmanRoad
 from conductor.builtin import BUILTINS, parse_config
 from conductor.config import Config
@@ -259,6 +261,11 @@ def map_opener(prefixes: Sequence[tuple[Path, Path]]) -> MapOpener:
         return open_map(pin, access)
 
     return opener
+
+
+async def map_layouts(path: str) -> Mapping[str, str]:
+    """Digest the layouts of an object's maps (`ports.MapLayouts`), off the event loop: objects may be large."""
+    return await asyncio.to_thread(lambda: layout_digests(read_object(Path(path)), path))
 
 
 def _info(*, view: View, road: BpfmanRoad, door: http.HttpDoor, node: str, started: float) -> AgentInfo:

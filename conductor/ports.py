@@ -36,6 +36,7 @@ __all__ = [
     "LogSink",
     "Lookup",
     "MapHandle",
+    "MapLayouts",
     "MapOpener",
     "Program",
     "ProgramContext",
@@ -133,6 +134,15 @@ class MapOpener(Protocol):
     """
 
     def __call__(self, pin: Path, access: Access) -> MapHandle: ...
+
+
+class MapLayouts(Protocol):
+    """Digest the layouts of the maps that an object file declares, by map name; maps with equal ones can be shared.
+
+    An empty digest is that of a map that belongs to one Load alone. Raises `ObjectUnreadable`.
+    """
+
+    async def __call__(self, path: str) -> Mapping[str, str]: ...
 
 
 # --- the one road to the kernel ---------------------------------------------------------------------------------------

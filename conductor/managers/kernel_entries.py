@@ -76,6 +76,8 @@ class Entry:
     """Whether the present wish had an outcome."""
     journal: deque[str] = field(default_factory=lambda: deque(maxlen=JOURNAL_LINES))
     verifier: tuple[str, ...] = ()
+    remark: str = ""
+    """What whoever looks at a version that runs should know of how it came to."""
 
     def status(self) -> KernelStatus:
         """Tell how it stands."""
@@ -132,7 +134,7 @@ class Entries:
         if entry.wish.spec.bytecode != wish.spec.bytecode:
             entry.path = entry.digest = ""
         entry.wish, entry.failures, entry.due, entry.tried = wish, 0, 0.0, False
-        entry.verifier = ()
+        entry.verifier, entry.remark = (), ""
         state = State.UPDATING if entry.functions else State.INITIALIZED
         self.tell(entry, state, "Updating" if entry.functions else "Loading")
 
@@ -220,6 +222,13 @@ class Entries:
         if entry is not None:
             time = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
             entry.journal.append(f"{time} {line}")
+
+    def remark(self, name: Name, line: str) -> None:
+        """Show a sentence beside a program that runs, until its wish changes; note it too."""
+        self.note(name, line)
+        entry = self._entries.get(name)
+        if entry is not None:
+            entry.remark = line
 
 
 def _functions(

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Self
 
 from conductor.errors import ConductorError, KernelAway, NotFound
+from conductor.managers.kernel_counters import KernelCounters
 from conductor.managers.kernel_entries import Entries, Entry, KernelWish, Wish
-from conductor.managers.kernel_hands import KernelCounters, KernelHands
+from conductor.managers.kernel_hands import KernelHands
 from conductor.managers.kernel_maps import functions_of, open_granted
 from conductor.managers.kernel_pass import KernelPass, ObjectFiles
 from conductor.managers.kernel_records import LinkRecords
@@ -27,7 +28,7 @@ from conductor.model.grants import MapGrant
 from conductor.model.ids import Name, ProgramId
 from conductor.model.status import KernelStatus
 from conductor.plan.kernel_links import needs_interfaces
-from conductor.ports import InterfaceSource, Kernel, MapHandle, MapOpener
+from conductor.ports import InterfaceSource, Kernel, MapHandle, MapLayouts, MapOpener
 
 __all__ = ["KernelHalf", "KernelWish", "ObjectFiles"]
 
@@ -84,10 +85,14 @@ class KernelHalf:
         interfaces: InterfaceSource,
         publish: Callable[[Event], Awaitable[None]],
         clock: Callable[[], float],
+        layouts: MapLayouts | None = None,
         resync: float = RESYNC_SECONDS,
         jitter: Callable[[], float] = random.random,
     ) -> AsyncIterator[Self]:
-        """Work while the body runs. Leaving it touches nothing that is loaded: a later agent adopts it."""
+        """Work while the body runs. Leaving it touches nothing that is loaded: a later agent adopts it.
+
+        `layouts` tells whether a new version may take over maps; without it the daemon compares types and sizes.
+        """
         counters = KernelCounters()
         announcer = Announcer(publish=publish)
         now = asyncio.get_running_loop().time
@@ -95,7 +100,14 @@ class KernelHalf:
         kept = LinkRecords(path=records, boot_id=boot_id)
         kept.load()
         hands = KernelHands(
-            kernel=kernel, records=kept, owner=owner, boot_id=boot_id, counters=counters, note=entries.note
+            kernel=kernel,
+            records=kept,
+            owner=owner,
+            boot_id=boot_id,
+            layouts=layouts,
+            counters=counters,
+            note=entries.note,
+            remark=entries.remark,
         )
         self = cls(
             kernel=kernel,

@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import assert_never
 
 from conductor.errors import AnswerLost, ConductorError, KernelAway, KernelRefused, NotFound
+from conductor.managers.kernel_counters import KernelCounters
+from conductor.managers.kernel_loads import KernelLoads
 from conductor.managers.kernel_records import LinkRecords
+from conductor.managers.kernel_ties import KernelTies, words
 from conductor.model.ids import LinkId, Name, ProgramId
-from conductor.model.kernel import XdpLink
 from conductor.plan.kernel import Action, Adopt, AttachLink, DetachLink, Forget, Load, Replace, Unload, Wait
-from conductor.plan.kernel_sets import OWNER, KernelWant, LinkRecord, LinkWant, LoadedSet, sets_of, stamp
-from conductor.ports import Kernel, KernelLoad, KernelLoaded
+from conductor.plan.kernel_sets import OWNER, KernelWant, LinkWant, LoadedSet, sets_of
+from conductor.ports import Kernel, KernelLoaded, MapLayouts
 
-__all__ = ["KernelCounters", "KernelHands"]
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class KernelCounters:
-    """What was done to the kernel since the start; plain numbers for metrics."""
-
-    loads: int = 0
-    unloads: int = 0
-    attaches: int = 0
-    detaches: int = 0
-    adoptions: int = 0
-    replaces: int = 0
-    rollbacks: int = 0
-    passes: int = 0
-    failures: int = 0
+__all__ = ["KernelHands"]
 
 
 class KernelHands:
@@ -47,12 +29,24 @@ class KernelHands:
         records: LinkRecords,
         owner: str,
         boot_id: str,
+        layouts: MapLayouts | None,
         counters: KernelCounters,
         note: Callable[[Name, str], None],
+        remark: Callable[[Name, str], None],
     ) -> None:
         self._kernel, self._records = kernel, records
         self._owner, self._boot_id = owner, boot_id
         self._counters, self._note = counters, note
+        self._ties = KernelTies(kernel=kernel, records=records, counters=counters, note=note)
+        self._loads = KernelLoads(
+            kernel=kernel,
+            owner=owner,
+            boot_id=boot_id,
+            layouts=layouts,
+            counters=counters,
+            note=note,
+            remark=remark,
+        )
 
     async def world(self) -> tuple[LoadedSet, ...]:
         """Read what the daemon holds of ours, whoever of us loaded it."""
@@ -62,20 +56,20 @@ class KernelHands:
         """Do one action. Raises what the road raised; the world is read again before the next decision."""
         match action:
             case Load(want=want, lender=lender):
-                await self._attach_all(await self._load(want, lender), want)
+                await self._attach_all(await self._loads.fresh(want, lender), want)
             case Replace():
                 await self._replace(action)
             case AttachLink(name=name, program=program, want=link):
-                await self._attach(name, program, link)
+                await self._ties.attach(name, program, link)
             case DetachLink(name=name, link=link_id, record=record):
-                await self._detach(name, link_id, record)
+                await self._ties.detach(name, link_id, record)
             case Adopt(record=record, link=link_id):
                 self._records.settle(record, link_id)
                 self._counters.adoptions += 1
                 self._note(action.name, f"found the link of an unanswered attach: {link_id}")
             case Forget(record=record):
                 self._records.drop(record)
-                self._note(action.name, f"{_words(record.want)} is gone from program {record.program}")
+                self._note(action.name, f"{words(record.want)} is gone from program {record.program}")
             case Unload(name=name, old=old):
                 await self._unload(name, old.members)
             case Wait():
@@ -83,34 +77,12 @@ class KernelHands:
             case _:
                 assert_never(action)
 
-    async def _load(self, want: KernelWant, lender: LoadedSet | None) -> tuple[KernelLoaded, ...]:
-        token = secrets.token_hex(8)
-        metadata = stamp(
-            want,
-            owner=self._owner,
-            boot_id=self._boot_id,
-            token=token,
-            lender="" if lender is None else lender.token,
-        )
-        loaded = await self._kernel.load(
-            KernelLoad(
-                path=want.path,
-                programs=want.spec.programs,
-                global_data=want.spec.global_data,
-                map_owner=None if lender is None else lender.members[0].id,
-                metadata=metadata,
-            )
-        )
-        self._counters.loads += 1
-        self._note(want.name, f"loaded {', '.join(f'{p.name} as {p.id}' for p in loaded)}")
-        return loaded
-
     async def _attach_all(self, loaded: tuple[KernelLoaded, ...], want: KernelWant) -> None:
         """Attach every link, also after one failed. Raises the first failure; what stands stays."""
         failure: ConductorError | None = None
         for link in want.links:
             try:
-                await self._attach(want.name, _id_of(loaded, link), link)
+                await self._ties.attach(want.name, _id_of(loaded, link), link)
             except AnswerLost:
                 raise
             except ConductorError as error:
@@ -118,101 +90,52 @@ class KernelHands:
         if failure is not None:
             raise failure
 
-    async def _attach(self, name: Name, program: ProgramId, want: LinkWant) -> None:
-        """Attach one link. An unanswered one stays recorded as such: the plan looks whether it stands."""
-        record = LinkRecord(name=name, program=program, want=want)
-        self._records.open(record)
-        try:
-            link = await self._kernel.attach(program, want.type, want.link, want.interface)
-        except AnswerLost:
-            self._note(name, f"the answer to attaching {_words(want)} was lost")
-            raise
-        except ConductorError:
-            self._records.drop(record)
-            raise
-        self._records.settle(record, link)
-        self._counters.attaches += 1
-        self._note(name, f"attached {want.function} to {_words(want)} as link {link}")
-
-    async def _detach(self, name: Name, link: LinkId, record: LinkRecord | None) -> None:
-        with suppress(NotFound):
-            await self._kernel.detach(link)
-        if record is not None:
-            self._records.drop(record)
-        self._counters.detaches += 1
-        self._note(name, f"detached link {link}{'' if record is None else f' from {_words(record.want)}'}")
-
     async def _replace(self, action: Replace) -> None:
-        """Bring up the new beside the old, check it, then unload the old.
+        """Bring up the new beside the old, with the old one's maps if it can have them; check it; unload the old.
 
         The point of no return is the first Unload of the old: before it any failure unloads the new and leaves the
         old running, after it what is left of the old is unloaded by a later pass.
         """
-        want = action.want
-        loaded = await self._load(want, action.lender)
-        moved: list[LinkRecord] = []
+        name, loaded = action.name, tuple[KernelLoaded, ...]()
         try:
-            for link in want.links:
-                await self._take_place(want.name, _id_of(loaded, link), link, action.old, moved)
+            loaded = await self._loads.fresh(action.want, action.lender, action.before)
+            for link in action.want.links:
+                await self._ties.take_place(name, _id_of(loaded, link), link, action.old)
             await self._check(loaded)
         except ConductorError as error:
-            await self._return(want.name, loaded, moved, error)
+            await self._return(action, loaded, error)
             raise
         self._counters.replaces += 1
         try:
             for old in reversed(action.old):
-                await self._unload(want.name, old.members)
+                await self._unload(name, old.members)
         except KernelAway:
             raise
         except ConductorError as error:
-            self._note(want.name, f"the version before is not unloaded yet: {error}")
+            self._note(name, f"the version before is not unloaded yet: {error}")
 
-    async def _take_place(
-        self, name: Name, program: ProgramId, want: LinkWant, old: tuple[LoadedSet, ...], moved: list[LinkRecord]
-    ) -> None:
-        """Attach beside the old; where there is room for one only (XDP without a dispatcher), in its place."""
-        try:
-            await self._attach(name, program, want)
-        except KernelRefused:
-            holders = self._holders(want, old)
-            if not holders:
-                raise
-            for link, record in holders:
-                await self._detach(name, link, record)
-                moved += [] if record is None else [record]
-            await self._attach(name, program, want)
-
-    def _holders(self, want: LinkWant, old: tuple[LoadedSet, ...]) -> list[tuple[LinkId, LinkRecord | None]]:
-        """The old version's links at the same interface, if this kind tolerates no other; unknown ones may be there."""
-        if not isinstance(want.link, XdpLink):
-            return []
-        place, found = (want.interface, want.link.netns), []
-        for member in (member for s in old for member in s.members):
-            known = {record.link: record for record in self._records.of(member.id)}
-            for link in member.links:
-                record = known.get(link)
-                if record is None or (record.want.interface, getattr(record.want.link, "netns", None)) == place:
-                    found.append((link, record))
-        return found
-
-    async def _return(
-        self, name: Name, loaded: tuple[KernelLoaded, ...], moved: list[LinkRecord], error: ConductorError
-    ) -> None:
+    async def _return(self, action: Replace, loaded: tuple[KernelLoaded, ...], error: ConductorError) -> None:
         """Unload the new and attach what had made room for it; what fails here is healed by a later pass."""
-        self._counters.rollbacks += 1
-        self._note(name, f"returned to the version before: {error}")
+        name, aside = action.name, self._ties.made_room(action.old)
+        if loaded:
+            self._counters.rollbacks += 1
+            self._note(name, f"returned to the version before: {error}")
         with suppress(ConductorError):
             await self._unload(name, loaded)
-            for record in moved:
-                await self._attach(name, record.program, record.want)
+        if aside:
+            with suppress(ConductorError):
+                await self._ties.restore(name, aside, await self._listed())
 
     async def _check(self, loaded: tuple[KernelLoaded, ...]) -> None:
         """Make sure that what was just attached stands."""
-        listed = {p.id: p.links for p in await self._kernel.loaded({OWNER: self._owner})}
+        listed = await self._listed()
         for program in loaded:
             expected = {record.link for record in self._records.of(program.id)}
             if not expected <= set(listed.get(program.id, ())):
                 raise KernelRefused(f"{program.name} was loaded as {program.id} and its links were gone at once")
+
+    async def _listed(self) -> Mapping[ProgramId, tuple[LinkId, ...]]:
+        return {p.id: p.links for p in await self._kernel.loaded({OWNER: self._owner})}
 
     async def _unload(self, name: Name, members: tuple[KernelLoaded, ...]) -> None:
         """Unload programs, last first; one that is gone already counts as unloaded."""
@@ -226,11 +149,3 @@ class KernelHands:
 
 def _id_of(loaded: tuple[KernelLoaded, ...], want: LinkWant) -> ProgramId:
     return next(program.id for program in loaded if program.name == want.function)
-
-
-def _words(want: LinkWant) -> str:
-    """Say where a link goes, as a person would write it."""
-    link = want.link
-    direction = getattr(link, "direction", "")
-    target = want.interface or getattr(link, "name", "") or getattr(link, "function", "") or getattr(link, "target", "")
-    return f"{target or type(link).__name__}{f' {direction}' if direction else ''}"

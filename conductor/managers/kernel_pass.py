@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from conductor.errors import AnswerLost, ConductorError, KernelAway, KernelRefused
+from conductor.managers.kernel_counters import KernelCounters
 from conductor.managers.kernel_entries import Entries, Entry
-from conductor.managers.kernel_hands import KernelCounters, KernelHands
+from conductor.managers.kernel_hands import KernelHands
 from conductor.managers.kernel_records import LinkRecords
 from conductor.model.facts import Interface
 from conductor.model.ids import Name
@@ -216,4 +217,4 @@ class KernelPass:
             message = f"{'; '.join(found.unmatched[name])}; it is attached as soon as one appears"
             self._entries.succeed(entry, State.WAITING, "InterfaceMissing", message)
         else:
-            self._entries.succeed(entry, State.RUNNING, "", "")
+            self._entries.succeed(entry, State.RUNNING, "MapsRenewed" if entry.remark else "", entry.remark)

@@ -78,13 +78,36 @@ class LinkRecords:
         """Answer the records of one program."""
         return tuple(record for record in self._records.values() if record.program == program)
 
-    def open(self, record: LinkRecord) -> None:
-        """Record that a link is about to be attached. Raises `StateUnwritable`: then it must not be."""
+    def open(self, record: LinkRecord) -> LinkRecord | None:
+        """Record that a link is about to be attached, answer what was recorded of it before.
+
+        Raises `StateUnwritable`: then it must not be attached.
+        """
+        before = self._records.get(_key(record))
+        self._put(record, before)
+        return before
+
+    def set_aside(self, record: LinkRecord) -> None:
+        """Record that a link is about to make room. Raises `StateUnwritable`: then it must not be detached."""
+        self._put(dataclasses.replace(record, aside=True), record)
+
+    def undo(self, record: LinkRecord, before: LinkRecord | None) -> None:
+        """Record that a link was not attached: what was recorded before `open` holds again, if it made room."""
+        if before is not None and before.aside:
+            self._records[_key(record)] = before
+            self._save_if_possible()
+        else:
+            self.drop(record)
+
+    def _put(self, record: LinkRecord, before: LinkRecord | None) -> None:
         self._records[_key(record)] = record
         try:
             self._save()
         except StateUnwritable:
-            del self._records[_key(record)]
+            if before is None:
+                del self._records[_key(record)]
+            else:
+                self._records[_key(record)] = before
             raise
 
     def settle(self, record: LinkRecord, link: LinkId) -> None:
@@ -131,6 +154,7 @@ def _to_json(record: LinkRecord) -> dict[str, Any]:
         "type": want.type.value,
         "interface": want.interface,
         "index": want.index,
+        "aside": record.aside,
         "attach": {"kind": type(want.link).__name__, **dataclasses.asdict(want.link)},
     }
 
@@ -144,7 +168,10 @@ def _from_json(kept: dict[str, Any]) -> LinkRecord:
         index=int(kept["index"]),
     )
     link = None if kept["link"] is None else LinkId(int(kept["link"]))
-    return LinkRecord(name=Name(kept["name"]), program=ProgramId(int(kept["program"])), want=want, link=link)
+    aside = bool(kept.get("aside", False))
+    return LinkRecord(
+        name=Name(kept["name"]), program=ProgramId(int(kept["program"])), want=want, link=link, aside=aside
+    )
 
 
 def _link_from_json(kept: dict[str, Any]) -> Link:

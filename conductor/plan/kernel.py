@@ -44,10 +44,14 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replace:
-    """Load and attach the new, then unload the old; if the new fails, unload it and keep the old."""
+    """Load and attach the new, then unload the old; if the new fails, unload it and keep the old.
+
+    `before` is the one of `old` that runs, whose maps the new one takes over if it can.
+    """
 
     want: KernelWant
     old: tuple[LoadedSet, ...]
+    before: LoadedSet | None = None
     lender: LoadedSet | None = None
 
     @property
@@ -162,38 +166,64 @@ class _Planner:
         return KernelPlan(actions=tuple(actions), holding=self._holding)
 
     def _forgotten(self) -> Iterator[Action]:
-        """Records of what is no more. An unanswered Attach stays recorded as long as its program is there."""
+        """Records of what is no more. Unanswered Attaches and links that made room stay as long as their program."""
         for program, records in self._records.items():
             links = self._listed.get(program)
             for record in records:
-                if links is None or (record.link is not None and record.link not in links):
+                is_gone = record.link is not None and not record.aside and not self._stands(record)
+                if links is None or is_gone:
                     yield Forget(name=record.name, record=record)
 
     def _for(self, want: KernelWant) -> Iterator[Action]:
         mine = [s for s in self._sets if s.name == want.name]
         yield from (adopt for s in mine for adopt in self._adoptions(s))
         fit = [s for s in mine if self._fits(s, want)]
-        keep = next((s for s in fit if self._is_linked(s, want)), None)
         stale = [s for s in mine if s not in fit]
+        keep = next((s for s in fit if self._is_linked(s, want)), None)
+        if keep is None and not any(self._is_attached(s) for s in stale):
+            keep = next((s for s in fit if self._made_room(s)), None)
         if keep is None and not stale:
             keep = next(iter(fit), None)
         if keep is not None:
             self._fit[want.name] = self._holding[want.name] = keep
+            yield from (Forget(name=want.name, record=record) for record in self._made_room(keep))
             yield from self._links(keep, want)
             yield from (Unload(name=want.name, old=s) for s in mine if s is not keep)
             return
         # What fits but is not linked is left of a Replace that failed: those before it still run.
         yield from (Unload(name=want.name, old=s) for s in fit)
-        if stale:
-            self._holding[want.name] = stale[-1]
-        yield self._fresh(want, tuple(stale))
+        yield from self._fresh(want, tuple(stale))
 
-    def _fresh(self, want: KernelWant, stale: tuple[LoadedSet, ...]) -> Action:
+    def _fresh(self, want: KernelWant, stale: tuple[LoadedSet, ...]) -> Iterator[Action]:
+        before = self._running(stale)
+        if before is not None:
+            self._holding[want.name] = before
         owner = want.spec.map_owner
         lender = None if owner is None else self._fit.get(owner)
         if owner is not None and lender is None:
-            return Wait(name=want.name, owner=owner)
-        return Replace(want=want, old=stale, lender=lender) if stale else Load(want=want, lender=lender)
+            if before is not None:
+                yield from (AttachLink(name=r.name, program=r.program, want=r.want) for r in self._made_room(before))
+            yield Wait(name=want.name, owner=owner)
+        elif before is not None:
+            yield Replace(want=want, old=stale, before=before, lender=lender)
+        else:
+            yield Load(want=want, lender=lender)
+
+    def _running(self, stale: tuple[LoadedSet, ...]) -> LoadedSet | None:
+        """The newest that is attached, or was before it made room; a Replace cut short leaves others behind."""
+        attached = [s for s in stale if self._is_attached(s) or self._made_room(s)]
+        return next(iter(reversed(attached or stale)), None)
+
+    def _is_attached(self, s: LoadedSet) -> bool:
+        return any(member.links for member in s.members)
+
+    def _made_room(self, s: LoadedSet) -> list[LinkRecord]:
+        """Links that are gone for a new version's sake."""
+        records = (record for member in s.members for record in self._records.get(member.id, ()))
+        return [record for record in records if record.aside and not self._stands(record)]
+
+    def _stands(self, record: LinkRecord) -> bool:
+        return record.link in self._listed.get(record.program, ())
 
     def _fits(self, s: LoadedSet, want: KernelWant) -> bool:
         asked = sorted(program.name for program in want.spec.programs)
@@ -202,7 +232,7 @@ class _Planner:
             s.this_boot
             and s.hash == want.hash
             and sorted(member.name for member in s.members) == asked
-            and (lender is None or lender.token == s.lender)
+            and (lender is None or lender.maps == s.lender)
             and not any(self._is_doubtful(member.id) for member in s.members)
         )
 

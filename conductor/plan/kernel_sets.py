@@ -24,7 +24,10 @@ _BOOT = "ebpfconductor.io/boot-id"
 _WRITABLE = "ebpfconductor.io/writable-maps"
 _TOKEN = "ebpfconductor.io/load"  # noqa: S105 -- names one Load, guards nothing
 _LENDER = "ebpfconductor.io/map-owner-load"
+_MAPS = "ebpfconductor.io/maps-load"
+_LAYOUTS = "ebpfconductor.io/map-layouts"
 _BPFMAN_NAME = "bpfman.io/ProgramName"
+_OURS = (OWNER, _APP, _SPEC, _GENERATION, _BOOT, _WRITABLE, _TOKEN, _LENDER, _MAPS, _LAYOUTS, _BPFMAN_NAME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +70,8 @@ class LinkRecord:
     program: ProgramId
     want: LinkWant
     link: LinkId | None = None
+    aside: bool = False
+    """It makes room for a new version's link: it is attached again unless that version comes to run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +83,13 @@ class LoadedSet:
     hash: str
     generation: int
     lender: str
-    """Token of the set whose maps it uses; empty: its own."""
+    """Token of the maps of its map owner; empty: it has none."""
     this_boot: bool
     members: tuple[KernelLoaded, ...]
+    maps: str = ""
+    """Token of the Load that made its maps: that of an earlier version where they were handed over."""
+    layouts: Mapping[str, str] | None = None
+    """Digests of its maps' layouts by name; None: not known."""
 
     def member(self, function: str) -> KernelLoaded:
         """The program of that name. Raises `KeyError`."""
@@ -99,7 +108,16 @@ def load_hash(spec: KernelProgramSpec, digest: str) -> str:
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def stamp(want: KernelWant, *, owner: str, boot_id: str, token: str, lender: str) -> dict[str, str]:
+def stamp(
+    want: KernelWant,
+    *,
+    owner: str,
+    boot_id: str,
+    token: str,
+    lender: str,
+    maps: str = "",
+    layouts: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """Metadata of a Load, by which it is found again; the wish's own labels come along and never win."""
     ours = {
         OWNER: owner,
@@ -108,13 +126,17 @@ def stamp(want: KernelWant, *, owner: str, boot_id: str, token: str, lender: str
         _GENERATION: str(want.generation),
         _BOOT: boot_id,
         _TOKEN: token,
+        _MAPS: maps or token,
         _BPFMAN_NAME: want.name,
     }
     if lender:
         ours[_LENDER] = lender
+    if layouts is not None:
+        ours[_LAYOUTS] = ",".join(f"{name}={digest}" for name, digest in sorted(layouts.items()))
     if want.spec.writable_maps:
         ours[_WRITABLE] = ",".join(want.spec.writable_maps)
-    return {**want.spec.metadata, **ours}
+    labels = {key: value for key, value in want.spec.metadata.items() if key not in _OURS}
+    return {**labels, **ours}
 
 
 def sets_of(loaded: Collection[KernelLoaded], boot_id: str) -> tuple[LoadedSet, ...]:
@@ -137,4 +159,13 @@ def _set(name: str, token: str, members: list[KernelLoaded], boot_id: str) -> Lo
         lender=told.get(_LENDER, ""),
         this_boot=told.get(_BOOT) == boot_id,
         members=tuple(members),
+        maps=told.get(_MAPS, token),
+        layouts=_layouts(told.get(_LAYOUTS)),
     )
+
+
+def _layouts(told: str | None) -> Mapping[str, str] | None:
+    if told is None:
+        return None
+    pairs = (pair.partition("=") for pair in told.split(",") if pair)
+    return {name: digest for name, _, digest in pairs}

@@ -36,6 +36,9 @@ class World:
     second_link: TracepointLink
     map: str
     variable: str
+    other_path: str
+    """An object with a map of the same name and another layout, and one program `other`."""
+    other: KernelFunctionSpec
     owner: str = "contract"
 
     def load(self, *functions: KernelFunctionSpec) -> KernelLoad:
@@ -49,6 +52,7 @@ class World:
 
 OBJECT = "/fake/pair.bpf.o"
 REJECTED = "/fake/rejected.bpf.o"
+OTHER = "/fake/other.bpf.o"
 FIRST = KernelFunctionSpec(name="on_enter", type=KernelType.TRACEPOINT)
 SECOND = KernelFunctionSpec(name="on_exit", type=KernelType.TRACEPOINT)
 
@@ -60,6 +64,7 @@ def fake_kernel() -> FakeKernel:
         {
             OBJECT: FakeObject(programs, variables={"rate": 4}),
             REJECTED: FakeObject(programs, rejected=("on_enter",)),
+            OTHER: FakeObject(programs, layouts={"counts": "smaller"}),
         }
     )
 
@@ -77,6 +82,8 @@ def fake_world(kernel: Kernel) -> World:
         second_link=TracepointLink(name="raw_syscalls/sys_exit"),
         map="counts",
         variable="rate",
+        other_path=OTHER,
+        other=FIRST,
     )
 
 
@@ -111,7 +118,7 @@ async def _bare() -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def _real(daemon: Daemon, pair: Path, rejected: Path) -> AsyncIterator[World]:
+async def _real(daemon: Daemon, pair: Path, rejected: Path, other: Path) -> AsyncIterator[World]:
     async with road(daemon.folder) as kernel:
         yield World(
             kernel=kernel,
@@ -124,6 +131,8 @@ async def _real(daemon: Daemon, pair: Path, rejected: Path) -> AsyncIterator[Wor
             second_link=TracepointLink(name="raw_syscalls/sys_exit"),
             map="by_pid",
             variable="only_pid",
+            other_path=str(other),
+            other=KernelFunctionSpec(name="first", type=KernelType.TRACEPOINT),
         )
 
 
@@ -150,4 +159,4 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> WorldMaker:
         return lambda: _through(tmp_path, kind)
     compiled = request.getfixturevalue("compiled")
     daemon = request.getfixturevalue("daemon")
-    return lambda: _real(daemon, compiled("counters"), compiled("rejected"))
+    return lambda: _real(daemon, compiled("counters"), compiled("rejected"), compiled("shared"))

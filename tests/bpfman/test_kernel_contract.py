@@ -152,6 +152,33 @@ def test_map_owner_lends_its_maps(world: WorldMaker) -> None:
     run(world, story)
 
 
+def test_maps_outlive_their_owner_and_are_lent_on(world: WorldMaker) -> None:
+    async def story(w: World) -> None:
+        (first,) = await w.kernel.load(w.load(w.first))
+        if w.kernel.status.flavour == "bpfman-rust":
+            return
+        maps = set(first.map_ids)
+        for _ in range(3):
+            (before,) = await w.kernel.loaded({OWNER: w.owner})
+            (heir,) = await w.kernel.load(replace(w.load(w.first), map_owner=before.id))
+            await w.kernel.unload(before.id)
+            maps &= set(heir.map_ids)
+        assert maps
+
+    run(world, story)
+
+
+def test_map_owner_with_another_layout_is_refused_by_name(world: WorldMaker) -> None:
+    async def story(w: World) -> None:
+        (owner,) = await w.kernel.load(w.load(w.first))
+        other = replace(w.load(w.other), path=w.other_path, map_owner=owner.id)
+        with pytest.raises(ConductorError, match="share" if w.kernel.status.flavour == "bpfman-rust" else w.map):
+            await w.kernel.load(other)
+        assert len(await w.kernel.loaded({OWNER: w.owner})) == 1
+
+    run(world, story)
+
+
 def test_connection_tells_the_present_first(world: WorldMaker) -> None:
     async def story(w: World) -> None:
         await w.kernel.loaded({})

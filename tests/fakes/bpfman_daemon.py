@@ -1,6 +1,7 @@
 """A daemon's socket over the fake kernel, in the manners of each daemon that we meet.
 
-What it models: status codes, what List and Get fill in, which Loads share maps, the flavour probe's answers, the
+What it models: status codes, what List and Get fill in, which Loads share maps (the Go daemon's sets of maps outlive
+their owner, are named by it alone, and must hold every map of a newcomer), the flavour probe's answers, the
 verifier's log and run times where our loader serves them. It parses with our own `from_wire`: that the bytes are
 bpfman's is shown by the golden bytes of `test_wire.py` and by the contract suite against real daemons.
 """
@@ -25,7 +26,7 @@ from typing_extensions import override
 
 from conductor.bpfman.wire import load_from_wire, loaded_to_wire
 from conductor.bpfman.wire_links import attach_from_wire
-from conductor.errors import Code, ConductorError, NotFound, VerifierRejected
+from conductor.errors import Code, ConductorError, InvalidSpec, KernelRefused, NotFound, VerifierRejected
 from conductor.model.ids import LinkId, ProgramId
 from conductor.ports import KernelLoad, KernelLoaded
 from conductor.proto.bpfman.v1 import (
@@ -118,6 +119,8 @@ async def _explain(event: SendTrailingMetadata) -> None:
 class _Bpfman(BpfmanBase):
     def __init__(self, kernel: FakeKernel, manners: Manners) -> None:
         self._kernel, self._manners = kernel, manners
+        self._sets: dict[ProgramId, ProgramId] = {}
+        """The Go daemon's sets of maps: programs that use those of another, which may be gone."""
 
     def _refuse(self, error: ConductorError) -> GRPCError:
         _reason.set(error.reason)
@@ -140,11 +143,20 @@ class _Bpfman(BpfmanBase):
         return LoadResponse(programs=[LoadResponseInfo(*loaded_to_wire(program)) for program in done])
 
     async def _load(self, load: KernelLoad) -> tuple[KernelLoaded, ...]:
-        done = await self._kernel.load(load)
-        if self._manners is Manners.GO and load.map_owner is not None:
-            owner = self._kernel.programs[load.map_owner]
-            done = tuple(replace(program, map_pin_path=owner.map_pin_path) for program in done)
-            self._kernel.programs |= {program.id: program for program in done}
+        if self._manners is not Manners.GO or load.map_owner is None:
+            return await self._kernel.load(load)
+        set_ = load.map_owner
+        users = [id_ for id_ in self._kernel.programs if self._sets.get(id_, id_) == set_]
+        if not users:
+            raise InvalidSpec("map_owner_id", f"{set_} does not exist")
+        there = self._kernel.maps_of(users[0])
+        missing = [name for name in self._kernel.objects[load.path].maps if name not in there]
+        if missing:
+            raise KernelRefused(f"load shared map {missing[0]} from owner {set_}: no such file or directory")
+        done = await self._kernel.load(replace(load, map_owner=users[0]))
+        done = tuple(replace(program, map_pin_path=f"/fake/maps/{set_}") for program in done)
+        self._kernel.programs |= {program.id: program for program in done}
+        self._sets |= {program.id: set_ for program in done}
         return done
 
     @override
@@ -191,7 +203,9 @@ class _Bpfman(BpfmanBase):
         except ConductorError as error:
             raise self._refuse(error) from error
         (found,) = [p for p in await self._kernel.loaded({}) if p.id == get_request.id]
-        return GetResponse(*loaded_to_wire(found))
+        info, kernel_info = loaded_to_wire(found)
+        info.map_owner_id = self._sets.get(found.id)
+        return GetResponse(info, kernel_info)
 
     def _program(self, id_: ProgramId) -> KernelLoaded:
         if id_ not in self._kernel.programs:

@@ -1,7 +1,7 @@
 """An honest in-memory kernel daemon behind `ports.Kernel`.
 
 What it models, as both bpfman daemons and our loader behave: ids that only grow; the programs of one Load share maps;
-`map_owner` takes the owner's maps by name; lists match metadata exactly; one program attaches once at one place
+`map_owner` takes the owner's maps by name, also where those are an earlier owner's, and refuses another layout; lists match metadata exactly; one program attaches once at one place
 (the kernel's EEXIST), and one XDP program at one interface, as without a dispatcher; Unload takes links along; unknown ids are NotFound; a connection that comes and goes; a daemon
 that lost everything; links and programs that vanish from outside; an answer lost before or after the work was done.
 What it does not model: the verifier (objects say whether they are refused), real types, time, dispatchers.
@@ -45,6 +45,8 @@ class FakeObject:
 
     programs: Mapping[str, KernelType]
     maps: tuple[str, ...] = ("counts",)
+    layouts: Mapping[str, str] = field(default_factory=dict)
+    """Layout by map, where it is not the usual one."""
     variables: Mapping[str, int] = field(default_factory=dict)
     rejected: tuple[str, ...] = ()
 
@@ -81,12 +83,20 @@ class FakeKernel:
         """Taken one by one by calls that change something; empty: none."""
         self.refusals: dict[str, ConductorError] = {}
         """Error by verb (`load`, `attach`, `detach`, `unload`) or by attach target, until taken out."""
+        self.refused_objects: dict[str, str] = {}
+        """Verb that is refused by object: one that never loads, or loads and never attaches."""
+        self.owner_refusal: ConductorError | None = None
+        """Why no maps are lent, as the Rust daemon's client says."""
+        self.pretends = False
+        """Whether a map owner is taken and its maps are not used, as the Rust daemon does."""
         self.last_refusal: ConductorError | None = None
         self.flickers = False
         """Whether links go at once, as those of an interface that vanishes just then."""
         self._next_id = 100
         self._next_map = 1000
-        self._maps: dict[ProgramId, dict[str, int]] = {}
+        self._maps: dict[ProgramId, dict[str, tuple[int, str]]] = {}
+        """Id and layout of each map, by program and name."""
+        self._paths: dict[ProgramId, str] = {}
         self._status = HERE
         self._told = 0
         self._changed = asyncio.Event()
@@ -145,14 +155,14 @@ class FakeKernel:
         programs = []
         for program in load.programs:
             id_ = ProgramId(self._fresh())
-            self._maps[id_] = maps
+            self._maps[id_], self._paths[id_] = maps, load.path
             programs.append(
                 KernelLoaded(
                     id=id_,
                     name=program.name,
                     type=program.type,
                     tag=f"{id_:016x}",
-                    map_ids=tuple(maps.values()),
+                    map_ids=tuple(id_ for id_, _ in maps.values()),
                     map_pin_path=f"/fake/maps/{id_}",
                     metadata=dict(load.metadata),
                 )
@@ -164,6 +174,8 @@ class FakeKernel:
         if load.path not in self.objects:
             raise ObjectUnreadable(f"{load.path}: no such file")
         found = self.objects[load.path]
+        if self.refused_objects.get(load.path) == "load":
+            raise KernelRefused(f"{load.path} is refused")
         for program in load.programs:
             if program.name not in found.programs:
                 raise InvalidSpec("programs", f"{program.name} is none of {', '.join(found.programs)}")
@@ -172,17 +184,26 @@ class FakeKernel:
         for name, value in load.global_data.items():
             if found.variables.get(name) != len(value):
                 raise InvalidSpec("global_data", f"{name} is no global of {len(value)} bytes")
+        if load.map_owner is not None and self.owner_refusal is not None:
+            raise self.owner_refusal
         if load.map_owner is not None and load.map_owner not in self.programs:
             raise InvalidSpec("map_owner_id", f"program {load.map_owner} is not loaded")
         return found
 
-    def _maps_for(self, load: KernelLoad, found: FakeObject) -> dict[str, int]:
-        shared = {} if load.map_owner is None else self._maps[load.map_owner]
+    def _maps_for(self, load: KernelLoad, found: FakeObject) -> dict[str, tuple[int, str]]:
+        shared = {} if load.map_owner is None or self.pretends else self._maps[load.map_owner]
         maps = {}
         for name in found.maps:
             self._next_map += 1
-            maps[name] = shared.get(name, self._next_map)
+            layout = found.layouts.get(name, "usual")
+            maps[name] = shared.get(name, (self._next_map, layout))
+            if maps[name][1] != layout:
+                raise InvalidSpec("map_owner_id", f"map {name} is {maps[name][1]} there, the object wants {layout}")
         return maps
+
+    def maps_of(self, program: ProgramId) -> Mapping[str, int]:
+        """Ids of a program's maps by name; also of one that was unloaded."""
+        return {name: id_ for name, (id_, _) in self._maps[program].items()}
 
     async def attach(self, program: ProgramId, type_: KernelType, link: Link, interface: str) -> LinkId:
         return await self._change("attach", lambda: self._attach(FakeLink(program, link, interface), type_))
@@ -202,6 +223,8 @@ class FakeKernel:
             raise AlreadyExists(f"program {program} is attached there: file exists")
         if isinstance(link.link, XdpLink) and any(_place(link) == _place(other) for other in self.links.values()):
             raise KernelRefused(f"another XDP program is attached to {link.interface}")
+        if self.refused_objects.get(self._paths[program]) == "attach":
+            raise KernelRefused(f"program {program} is refused there")
         id_ = LinkId(self._fresh())
         if not self.flickers:
             self.links[id_] = link

@@ -11,10 +11,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from conductor.agent import map_layouts
 from conductor.bpf.maps import open_map
 from conductor.bpfman.road import BpfmanRoad
 from conductor.managers.kernel_half import KernelHalf, KernelWish
 from conductor.model.events import Event
+from conductor.model.grants import Access
 from conductor.model.ids import Name
 from conductor.model.kernel import (
     Bytecode,
@@ -92,6 +94,7 @@ class Node:
                 interfaces=FakeInterfaces(),
                 publish=ignore,
                 clock=time.time,
+                layouts=map_layouts,
                 resync=resync,
             ) as half,
         ):
@@ -99,6 +102,14 @@ class Node:
 
     def links(self) -> set[str]:
         return {path.name for path in (self.daemon.bpffs / "links").iterdir()}
+
+    def maps(self) -> set[int]:
+        """Kernel ids of all maps that our pins hold."""
+        found = set()
+        for pin in (self.daemon.bpffs / "maps").glob("*/*"):
+            with open_map(pin, Access.READ) as handle:
+                found.add(int(handle.info.id))
+        return found
 
     def programs(self) -> set[str]:
         return {path.name for path in (self.daemon.bpffs / "programs").iterdir()}

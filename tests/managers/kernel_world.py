@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +41,8 @@ TRACE = {"on_enter": KernelType.TRACEPOINT, "on_exit": KernelType.TRACEPOINT}
 OBJECTS = {
     "/o/trace.o": FakeObject(TRACE, variables={"rate": 4}),
     "/o/trace2.o": FakeObject(TRACE),
+    "/o/more.o": FakeObject(TRACE, maps=("counts", "extra")),
+    "/o/other.o": FakeObject(TRACE, layouts={"counts": "other"}),
     "/o/net.o": FakeObject({"count": KernelType.TCX}),
     "/o/xdp.o": FakeObject({"drop": KernelType.XDP}),
     "/o/xdp2.o": FakeObject({"drop": KernelType.XDP}),
@@ -49,7 +51,12 @@ OBJECTS = {
 
 
 def trace(
-    name: str = "a", *links: TracepointLink, path: str = "/o/trace.o", owner: str | None = None, generation: int = 1
+    name: str = "a",
+    *links: TracepointLink,
+    path: str = "/o/trace.o",
+    owner: str | None = None,
+    generation: int = 1,
+    labels: Mapping[str, str] | None = None,
 ) -> KernelWish:
     """Wish for `on_enter` on these tracepoints (default: one)."""
     function = KernelFunctionSpec(name="on_enter", type=KernelType.TRACEPOINT, links=links or (ENTER,))
@@ -58,6 +65,7 @@ def trace(
         bytecode=PathObject(path=path),
         programs=(function,),
         map_owner=None if owner is None else Name(owner),
+        metadata=labels or {},
     )
     return KernelWish(spec=spec, source=Source.GRPC, generation=generation)
 
@@ -107,6 +115,7 @@ class World:
     events: list[Event] = field(default_factory=list)
     boot_id: str = BOOT
     pins: dict[str, MapHandle] = field(default_factory=dict)
+    knows_layouts: bool = True
 
     async def publish(self, event: Event) -> None:
         self.events.append(event)
@@ -115,6 +124,12 @@ class World:
         if str(pin) not in self.pins:
             raise MapMissing(f"{pin} ({access.word})")
         return self.pins[str(pin)]
+
+    async def layouts(self, path: str) -> Mapping[str, str]:
+        if not self.knows_layouts:
+            raise ObjectUnreadable(f"{path} has no BTF")
+        found = self.kernel.objects[path]
+        return {name: found.layouts.get(name, "usual") for name in found.maps}
 
     @asynccontextmanager
     async def half(self) -> AsyncIterator[KernelHalf]:
@@ -129,6 +144,7 @@ class World:
             interfaces=self.interfaces,
             publish=self.publish,
             clock=lambda: asyncio.get_running_loop().time(),
+            layouts=self.layouts,
             jitter=lambda: 0.0,
         ) as half:
             yield half

@@ -10,6 +10,7 @@ import pytest
 from conductor.errors import KernelRefused
 from conductor.managers.kernel_half import KernelHalf
 from conductor.model.status import State
+from tests.fakes import virtual_time
 from tests.fakes.kernel import Fault
 from tests.managers.kernel_world import ENTER, EXIT, World, message, state, tell, trace, wishes, xdp
 
@@ -135,3 +136,62 @@ def test_failed_update_gives_the_one_place_back(tmp_path: Path) -> None:
         assert len(world.kernel.programs) == len(world.kernel.links) == 1
 
     tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("verb", ["load", "attach"])
+@pytest.mark.parametrize(
+    "calls",
+    [
+        pytest.param([Fault.HANG_DONE], id="loaded"),
+        pytest.param([None, Fault.HANG_UNDONE], id="not attached beside"),
+        pytest.param([None, None, Fault.HANG_UNDONE], id="old not detached"),
+        pytest.param([None, None, Fault.HANG_DONE], id="old detached"),
+        pytest.param([None, None, None, Fault.HANG_UNDONE], id="not attached in its place"),
+    ],
+)
+def test_agent_killed_while_the_one_place_changes_hands(tmp_path: Path, calls: list[Fault | None], verb: str) -> None:
+    """Killed in each step of an update whose new version never works: the old one goes on at its place."""
+
+    async def story() -> None:
+        world = World(tmp_path)
+        async with world.half() as half:
+            await half.converge(wishes(xdp("a", "/o/xdp.o")))
+            (before,) = world.kernel.programs
+            world.kernel.faults.extend(calls)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(5):
+                    await half.converge(wishes(xdp("a", "/o/xdp2.o", generation=2)))
+        world.kernel.faults.clear()
+        world.kernel.refused_objects = {"/o/xdp2.o": verb}
+        async with world.half() as half:
+            await half.converge(wishes(xdp("a", "/o/xdp2.o", generation=2)))
+            assert state(half) == (State.FAILED, "KernelRefused")
+            assert [link.program for link in world.kernel.links.values()] == [before]
+            await asyncio.sleep(1000)
+            assert [link.program for link in world.kernel.links.values()] == [before]
+            world.kernel.refused_objects.clear()
+            await asyncio.sleep(1000)
+            assert state(half) == (State.RUNNING, "")
+            assert before not in world.kernel.programs
+            assert len(world.kernel.links) == 1
+
+    virtual_time.run(story())
+
+
+def test_wish_for_the_old_version_after_its_place_was_lost(tmp_path: Path) -> None:
+    async def story() -> None:
+        world = World(tmp_path)
+        async with world.half() as half:
+            await half.converge(wishes(xdp("a", "/o/xdp.o")))
+            (before,) = world.kernel.programs
+            world.kernel.faults.extend([None, None, None, Fault.HANG_UNDONE])
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(5):
+                    await half.converge(wishes(xdp("a", "/o/xdp2.o", generation=2)))
+        async with world.half() as half:
+            await half.converge(wishes(xdp("a", "/o/xdp.o", generation=3)))
+            assert state(half) == (State.RUNNING, "")
+            assert set(world.kernel.programs) == {before}
+            assert len(world.kernel.links) == 1
+
+    virtual_time.run(story())

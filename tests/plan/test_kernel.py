@@ -55,8 +55,9 @@ def loaded(first: int, of: KernelWant, *links: int, token: str = "t", lender: st
     return found
 
 
-def record(program: int, link: int | None, of: LinkWant = ENTER, name: Name = A) -> LinkRecord:
-    return LinkRecord(name=name, program=ProgramId(program), want=of, link=None if link is None else LinkId(link))
+def record(program: int, link: int | None, of: LinkWant = ENTER, name: Name = A, *, aside: bool = False) -> LinkRecord:
+    id_ = None if link is None else LinkId(link)
+    return LinkRecord(name=name, program=ProgramId(program), want=of, link=id_, aside=aside)
 
 
 def test_what_is_not_there_is_loaded() -> None:
@@ -77,21 +78,21 @@ def test_what_nobody_wants_is_unloaded() -> None:
 def test_other_bytecode_replaces() -> None:
     new, old = want(A, ENTER, digest="2"), loaded(1, want(A, ENTER), 9)
     decided = plan({A: new}, [old], [record(1, 9)])
-    assert decided.actions == (Replace(want=new, old=(old,)),)
+    assert decided.actions == (Replace(want=new, old=(old,), before=old),)
     assert decided.holding == {A: old}
 
 
 def test_set_of_another_boot_is_replaced() -> None:
     w = want(A, ENTER)
     old = loaded(1, w, 9, boot="before")
-    assert plan({A: w}, [old], [record(1, 9)]).actions == (Replace(want=w, old=(old,)),)
+    assert plan({A: w}, [old], [record(1, 9)]).actions == (Replace(want=w, old=(old,), before=old),)
 
 
 def test_incomplete_set_is_replaced() -> None:
     half = loaded(1, want(functions="f"))
     both = want(functions="f g")
     half = replace(half, hash=both.hash)
-    assert plan({A: both}, [half], []).actions == (Replace(want=both, old=(half,)),)
+    assert plan({A: both}, [half], []).actions == (Replace(want=both, old=(half,), before=half),)
 
 
 def test_second_set_of_a_lost_answer_is_unloaded() -> None:
@@ -104,7 +105,7 @@ def test_failed_replace_is_cleared_before_it_is_tried_again() -> None:
     new = want(A, ENTER, digest="2")
     old, half = loaded(1, want(A, ENTER), 9), loaded(5, new, token="y")
     decided = plan({A: new}, [old, half], [record(1, 9)])
-    assert decided.actions == (Unload(name=A, old=half), Replace(want=new, old=(old,)))
+    assert decided.actions == (Unload(name=A, old=half), Replace(want=new, old=(old,), before=old))
 
 
 def test_missing_link_is_attached_to_what_runs() -> None:
@@ -154,14 +155,14 @@ def test_one_unknown_link_is_that_of_the_one_unanswered_attach() -> None:
 
 def test_unanswered_attach_that_left_no_link_is_never_repeated_on_that_program() -> None:
     w, old = want(A, ENTER), loaded(1, want(A, ENTER))
-    assert plan({A: w}, [old], [record(1, None)]).actions == (Replace(want=w, old=(old,)),)
+    assert plan({A: w}, [old], [record(1, None)]).actions == (Replace(want=w, old=(old,), before=old),)
 
 
 def test_two_unanswered_attaches_cannot_be_told_apart() -> None:
     w = want(A, ENTER, EXIT)
     old = loaded(1, w, 8, 9)
     asked = [record(1, None), record(1, None, EXIT)]
-    assert plan({A: w}, [old], asked).actions == (Replace(want=w, old=(old,)),)
+    assert plan({A: w}, [old], asked).actions == (Replace(want=w, old=(old,), before=old),)
 
 
 def test_link_that_we_never_made_is_detached() -> None:
@@ -184,12 +185,50 @@ def test_map_user_follows_an_owner_that_was_replaced() -> None:
     guest, host = want(A, owner=B), want(B)
     old, lender = loaded(5, guest, token="g", lender="before"), loaded(9, host, token="host")
     decided = plan({A: guest, B: host}, [old, lender], [])
-    assert decided.actions == (Replace(want=guest, old=(old,), lender=lender),)
+    assert decided.actions == (Replace(want=guest, old=(old,), before=old, lender=lender),)
 
 
 def test_map_user_runs_on_while_its_owner_is_gone() -> None:
     guest = want(A, owner=B)
     assert plan({A: guest}, [loaded(5, guest, lender="before")], []).actions == ()
+
+
+def test_map_user_stays_where_its_owner_handed_its_maps_on() -> None:
+    guest, host = want(A, owner=B), want(B)
+    old = loaded(5, guest, token="g", lender="first")
+    lender = replace(loaded(9, host, token="second"), maps="first")
+    assert plan({A: guest, B: host}, [old, lender], []).actions == ()
+
+
+def test_maps_are_those_of_the_version_that_is_attached() -> None:
+    new = want(A, ENTER, digest="3")
+    old, cut_short = loaded(1, want(A, ENTER), 9), loaded(5, want(A, ENTER, digest="2"), token="y")
+    decided = plan({A: new}, [old, cut_short], [record(1, 9)])
+    assert decided.actions == (Replace(want=new, old=(old, cut_short), before=old),)
+    assert decided.holding == {A: old}
+
+
+def test_link_that_made_room_stays_recorded_until_its_program_goes() -> None:
+    new, old = want(A, ENTER, digest="2"), loaded(1, want(A, ENTER))
+    aside = record(1, 9, aside=True)
+    assert plan({A: new}, [old], [aside]).actions == (Replace(want=new, old=(old,), before=old),)
+    assert plan({A: new}, [], [aside]).actions[0] == Forget(name=A, record=aside)
+
+
+def test_link_that_made_room_comes_back_with_the_wish_for_its_version() -> None:
+    w, aside = want(A, ENTER), record(1, 9, aside=True)
+    assert plan({A: w}, [loaded(1, w)], [aside]).actions == (
+        Forget(name=A, record=aside),
+        AttachLink(name=A, program=ProgramId(1), want=ENTER),
+    )
+
+
+def test_link_that_made_room_is_put_back_while_the_new_version_waits_for_its_owner() -> None:
+    new, old, aside = want(A, EXIT, owner=B), loaded(1, want(A, ENTER)), record(1, 9, aside=True)
+    assert plan({A: new}, [old], [aside]).actions == (
+        AttachLink(name=A, program=ProgramId(1), want=ENTER),
+        Wait(name=A, owner=B),
+    )
 
 
 def test_circle_of_owners_waits() -> None:
