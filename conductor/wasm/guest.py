@@ -53,6 +53,7 @@ class Guest:
         "_store",
         "cpu_seconds",
         "failure",
+        "host_calls",
         "is_starting",
         "memory",
         "memory_bytes",
@@ -70,6 +71,8 @@ class Guest:
         self.failure: ConductorError | None = None
         """Why it is beyond use. Host functions may set it; it is then what the running call raises."""
         self.is_starting = False
+        self.host_calls = 0
+        """Host functions that the running call has called."""
         self._exports: dict[str, Any] = {}
         self._raw = _Raw()
         self._instance = Instance()
@@ -138,6 +141,7 @@ class Guest:
         if _here.guest is not None:
             raise AssertionError("a guest is called from within a guest")
         self.meter.start(cpu=cpu, wall=wall)
+        self.host_calls = 0
         HELD.wasmtime_context_set_epoch_deadline(self._context, 1)
         _here.guest = self
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -36,6 +37,10 @@ __all__ = ["TOPICS", "Linker", "code_of"]
 
 TOPICS: Final[dict[str, type]] = {"maps": MapCalls, "metrics": MetricCalls, "facts": FactCalls, "own": OwnCalls}
 """Attribute of the reach -> the class whose methods are imports of the ABI."""
+MANY_CALLS: Final = 4_000
+CALLS_A_NAP: Final = 50
+NAP_SECONDS: Final = 0.001
+"""A call that calls host functions in a loop is slowed down: everything moves in batches, nobody needs so many."""
 _MASKS = {Type.I32: 0xFFFFFFFF, Type.I64: 0xFFFFFFFFFFFFFFFF}
 log = logging.getLogger(__name__)
 
@@ -158,6 +163,9 @@ def _guarded(name: str, types: Any, handler: Callable[..., int], starting: int) 
             if guest is None or guest.memory is None:
                 raw[0] = starting
                 return None
+            guest.host_calls += 1
+            if guest.host_calls > MANY_CALLS and guest.host_calls % CALLS_A_NAP == 0:
+                time.sleep(NAP_SECONDS)  # each call takes the interpreter's lock, which all others need too
             raw[0] = handler(guest, *[raw[i] & mask for i, mask in slots])
         except ProgramCrashed as end:
             assert guest is not None

@@ -9,11 +9,13 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+import os
 import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 __all__ = ["Lane", "Pool"]
@@ -23,6 +25,9 @@ IDLE_SECONDS: Final = 10.0
 FRESH: Final = 4
 """Threads that are not in a long call, as soon as jobs wait."""
 MOST: Final = 2048
+LONG: Final = 0.025
+NICE: Final = 10
+"""What a thread in a call longer than `LONG` becomes: spinners share what ordinary threads leave."""
 Job = Callable[[], None]
 log = logging.getLogger(__name__)
 
@@ -38,7 +43,9 @@ class Pool:
         self._timers: list[tuple[float, int, Job]] = []
         self._numbers = itertools.count()
         self._busy: dict[int, float] = {}
-        """Thread -> when it began the job that it does."""
+        """Thread (kernel's id) -> when it began the job that it does."""
+        self._niced: set[int] = set()
+        """Threads that lost their priority; only root could give it back, so they end after their job."""
         self._threads = 0
         self._waiting = 0
         self._beating = False
@@ -85,7 +92,7 @@ class Pool:
             threading.Thread(target=self._work, name=f"{self._name}-{next(self._numbers)}", daemon=True).start()
 
     def _work(self) -> None:
-        me = threading.get_ident()
+        me = threading.get_native_id()
         while True:
             try:
                 job = self._jobs.get(timeout=IDLE_SECONDS)
@@ -106,6 +113,11 @@ class Pool:
             finally:
                 with self._lock:
                     del self._busy[me]
+                    is_worn = me in self._niced
+                    self._niced.discard(me)
+                    self._threads -= is_worn
+            if is_worn:
+                return
             del job
 
     def _begin_beating(self) -> None:
@@ -121,6 +133,7 @@ class Pool:
                 nearest = self._timers[0][0] if self._timers else None
                 if self._waiting:
                     self._grow()
+                self._step_back()
                 if not is_needed:
                     self._wake.clear()
             for job in due:
@@ -130,6 +143,15 @@ class Pool:
                 time.sleep(BEAT)
             else:
                 self._wake.wait(None if nearest is None else max(0.001, nearest - time.monotonic()))
+
+    def _step_back(self) -> None:
+        """Let threads in long calls yield the processor to all others (lock held)."""
+        now = time.monotonic()
+        for thread, began in self._busy.items():
+            if now - began > LONG and thread not in self._niced:
+                self._niced.add(thread)
+                with suppress(OSError):
+                    os.setpriority(os.PRIO_PROCESS, thread, NICE)
 
     def _due(self) -> list[Job]:
         due, now = [], time.monotonic()

@@ -29,7 +29,7 @@ class Wat:
         self._data: list[str] = []
         self._at = 1024
 
-    def bytes(self, content: bytes) -> int:
+    def place(self, content: bytes) -> int:
         """Place bytes in memory, 8-byte aligned; answers where."""
         at = self._at
         escaped = "".join(f"\\{byte:02x}" for byte in content)
@@ -41,7 +41,7 @@ class Wat:
     def text(self, text: str) -> str:
         """Place text; answers pointer and size as operands."""
         raw = text.encode()
-        return f"(i32.const {self.bytes(raw)}) (i32.const {len(raw)})"
+        return f"(i32.const {self.place(raw)}) (i32.const {len(raw)})"
 
     def build(
         self,
@@ -87,8 +87,8 @@ def counting(name: str = "ticks_total", *, needs: Needs | None = None, more: str
     """A good neighbour: adds to one counter each tick."""
     wat = Wat()
     declared = wat.text(f'{{"name":"{name}","type":"counter","help":"Ticks."}}')
-    one = wat.bytes(struct.pack("<d", by))
-    ids = wat.bytes(bytes(8))
+    one = wat.place(struct.pack("<d", by))
+    ids = wat.place(bytes(8))
     start = f"(drop (call $metric_series (call $metric_declare {declared}) (i32.const 0) (i32.const 0) (i32.const 1) (i32.const {ids})))"
     tick = f"(drop (call $metric_write (i32.const 1) (i32.const {ids}) (i32.const {one}) (i32.const 1)))"
     return wat.build(start=f"{start} (i32.const 0)", tick=f"{tick} {more} (i32.const 0)", needs=needs)
@@ -103,8 +103,8 @@ def ring_counter(
         wat.text(f'{{"name":"{name}","type":"counter","help":"Seen."}}') for name in ("told_total", "walked_total")
     ]
     map_name = wat.text("events")
-    ids = wat.bytes(bytes(8))
-    values = wat.bytes(struct.pack("<dd", 0, 0))
+    ids = wat.place(bytes(8))
+    values = wat.place(struct.pack("<dd", 0, 0))
     declare = "".join(
         f"(drop (call $metric_series (call $metric_declare {name}) (i32.const 0) (i32.const 0) (i32.const 1) (i32.const {ids + 4 * i})))"
         for i, name in enumerate(names)

@@ -73,9 +73,9 @@ def test_labels_are_interned_once_and_removed(world: Worlds) -> None:
     wat = Wat()
     declared = wat.text('{"name":"seen","type":"gauge","help":"Seen.","labels":["a","b"]}')
     row = b"".join(struct.pack("<I", len(text)) + text for text in (b"x", b"yy", b"z", "ü".encode()))
-    rows = wat.bytes(row)
-    values = wat.bytes(struct.pack("<dd", 4.5, -1))
-    ids = wat.bytes(bytes(8))
+    rows = wat.place(row)
+    values = wat.place(struct.pack("<dd", 4.5, -1))
+    ids = wat.place(bytes(8))
     intern = f"(call $metric_series (call $metric_declare {declared}) (i32.const {rows}) (i32.const {len(row)}) (i32.const 2) (i32.const {ids}))"
     write = f"(drop (call $metric_write (i32.const 0) (i32.const {ids}) (i32.const {values}) (i32.const 2)))"
     again = f"(drop {intern}) (i32.load (i32.const {ids + 4}))"
@@ -113,7 +113,7 @@ def test_state_outlives_the_instance(world: Worlds) -> None:
 def test_lookups_answer_arrays(world: Worlds) -> None:
     wat = Wat()
     address = b"\0" * 10 + b"\xff\xff" + bytes([10, 0, 0, 1])
-    at = wat.bytes(address + bytes(16))
+    at = wat.place(address + bytes(16))
     size = f"(local.set $n (call $lookup_workloads (i32.const {at}) (i32.const 2) (i32.const 65536) (i32.const 4096)))"
     said = "(drop (call $log (i32.const 1) (i32.const 65536) (local.get $n)))"
     local = f"(call $lookup_local (i32.const {at}) (i32.const 2) (i32.const 65536))"

@@ -34,8 +34,8 @@ def summing(name: str, *, room: int, values: int = 262_144) -> bytes:
     wat = Wat()
     declared = [wat.text(f'{{"name":"{one}","type":"gauge","help":"x"}}') for one in ("entries", "keys", "sums")]
     handle = f"(call $map_open {wat.text(name)})"
-    ids = wat.bytes(bytes(16))
-    out = wat.bytes(bytes(24))
+    ids = wat.place(bytes(16))
+    out = wat.place(bytes(24))
     declare = "".join(
         f"(drop (call $metric_series (call $metric_declare {one}) (i32.const 0) (i32.const 0) (i32.const 1) "
         f"(i32.const {ids + 4 * i})))"
@@ -129,9 +129,9 @@ def test_what_cannot_be_is_answered_by_a_code(world: Worlds, loaded: Load, call:
 def test_entries_are_written_looked_up_and_deleted(world: Worlds, loaded: Load) -> None:
     wat = Wat()
     name = wat.text("by_pid")
-    keys = wat.bytes(struct.pack("<III", 7, 8, 9))
-    values = wat.bytes(struct.pack("<QQQQ", 70, 71, 80, 81))
-    found = wat.bytes(bytes(8))
+    keys = wat.place(struct.pack("<III", 7, 8, 9))
+    values = wat.place(struct.pack("<QQQQ", 70, 71, 80, 81))
+    found = wat.place(bytes(8))
     write = (
         f"(drop (call $map_update (i32.const 0) (i32.const {keys}) (i32.const {values}) (i32.const 2) (i32.const 0)))"
     )

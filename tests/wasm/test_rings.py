@@ -57,8 +57,8 @@ def test_every_record_comes_once_to_each_program(world: Worlds, events: BpfObjec
                 one = await here.open(ring_counter(NEEDS), maps={"events": first}, grants=GRANTS)
                 two = await here.open(ring_counter(NEEDS, buffer=4096), "two", maps={"events": second}, grants=GRANTS)
                 await emit(1000)
+                await until(lambda: one.cost().events_delivered == two.cost().events_delivered == 1000)
                 for each in (one, two):
-                    await until(lambda each=each: each.cost().events_delivered == 1000)
                     assert here.value("told_total", each.name) == here.value("walked_total", each.name) == 1000
                     assert each.cost().events_taken == 1000
                     assert balances(each.cost())
