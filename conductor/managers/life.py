@@ -194,7 +194,8 @@ class Life:
             await self._shut()
             await self._standing.say_stopped()
         elif await self._is_out(is_new=is_new):
-            pass
+            self._asks.answer(asked, None)
+            return self._strikes.left(asyncio.get_running_loop().time())
         elif self._is_aimed(aim):
             await self._standing.say_running(self._tick_failure)
         elif (pause := self._patience.left()) > 0 and not is_new:
@@ -218,6 +219,9 @@ class Life:
             out = self._strike(fatal)
             self._patience.fail(fatal, self._strikes.count)
             await self._standing.say(self._strikes.condition(self.name, fatal) if out else condition_of(fatal))
+        if self._strikes.is_out and self._strikes.left(asyncio.get_running_loop().time()) == 0.0:
+            self._strikes.release()
+            self._patience.forget()
         return self._strikes.is_out
 
     async def _try(self, asked: int, aim: Aim, group: asyncio.TaskGroup) -> float | None:
