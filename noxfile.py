@@ -95,6 +95,40 @@ def bpfman(session: nox.Session) -> None:
     as_root(session, "env", *variables, PYTHON, "-m", "pytest", "tests/real_bpfman", *given)
 
 
+GUESTS = {
+    "c": ("clang", "lld", "wasi-libc", "libclang-rt-dev-wasm32"),
+    "rust": (),
+    "go": (),
+    "assemblyscript": (),
+}
+"""Languages of guests, and what Debian has for them; the other compilers come from their own makers."""
+
+
+@nox.session
+def sdk(session: nox.Session) -> None:
+    """Build every example of every SDK and play it: `-- --without=go,rust` leaves languages out."""
+    left_out = {name for word in session.posargs if word.startswith("--without=") for name in word[10:].split(",")}
+    languages = [name for name in GUESTS if name not in left_out]
+    if unknown := left_out - set(GUESTS):
+        session.error(f"--without={','.join(sorted(unknown))}: languages are {', '.join(GUESTS)}")
+    debian(session, *KERNEL_PACKAGES, *(package for name in languages for package in GUESTS[name]))
+    if "rust" in languages and shutil.which("rustup"):
+        session.run("rustup", "target", "add", "wasm32-unknown-unknown", external=True, silent=True)
+    _refuse_missing(session, languages)
+    posargs = [word for word in session.posargs if not word.startswith("--without=")]
+    as_root(session, "env", f"CONDUCTOR_SDK={','.join(languages)}", PYTHON, "-m", "pytest", "tests/sdk", *posargs)
+
+
+def _refuse_missing(session: nox.Session, languages: list[str]) -> None:
+    from conductor.cli.wasm_project import Language  # noqa: PLC0415 - other sessions need nothing of ours
+    from conductor.cli.wasm_tools import missing  # noqa: PLC0415 - as above
+
+    lacks = {name: missing(Language(name), kernel_half=True) for name in languages}
+    if told := [f"{what} (install {where})" for found in lacks.values() for what, where in found.items()]:
+        without = ",".join(name for name, found in lacks.items() if found)
+        session.error(f"missing {'; '.join(told)}; or leave it out: -- --without={without}")
+
+
 @nox.session
 def soak(session: nox.Session) -> None:
     """Run the fault rounds 100 times (about an hour); prints the seed."""

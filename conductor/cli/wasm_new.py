@@ -82,7 +82,7 @@ def _told(text: str, target: Path, *, stem: str, name: str) -> str:
     text = text.replace("PROGRAM", name)
     if target.suffix in _CODE:
         return text.replace(stem, word)
-    return re.sub(f"{stem}(?=_)", word, text).replace(stem, name)
+    return re.sub(f"{stem}(_?)", lambda found: f"{word}_" if found[1] else name, text)
 
 
 def _copy_sdk(origin: Path, folder: Path) -> None:
