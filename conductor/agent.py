@@ -36,6 +36,7 @@ from conductor.exporter.store import SeriesStore
 from conductor.managers.builtin_runtime import BuiltinRuntime
 from conductor.managers.bus import Bus
 from conductor.managers.cache import CacheManager
+from conductor.managers.disk import disk_problem
 from conductor.managers.files import StateDir
 from conductor.managers.kernel_half import KernelHalf
 from conductor.managers.logs import LogBook
@@ -150,7 +151,13 @@ async def _running(config: Config) -> AsyncIterator[None]:
         )
         files = ManifestFiles(paths=config.agent.apply, programs=programs)
         await files.look()
-        view.begin(programs=programs, problems=lambda: (*cache.problems(), *filter(None, [files.problem, _away(road)])))
+        view.begin(
+            programs=programs,
+            problems=lambda: (
+                *cache.problems(),
+                *filter(None, (files.problem, _away(road), disk_problem(state_dir.root))),
+            ),
+        )
         started = time.time()
         server = await stack.enter_async_context(
             grpc.serving(

@@ -12,6 +12,7 @@ from pathlib import Path
 from conductor.cli.view import closed, code
 from conductor.config import Config
 from conductor.errors import InvalidConfig
+from conductor.managers.disk import disk_problem
 from conductor.model.agent import AgentInfo
 from conductor.privilege import identity_of
 
@@ -141,6 +142,8 @@ def _listens(name: str, path: Path, helps: str) -> Finding:
 
 def _folder(name: str, path: Path) -> Finding:
     there = next(folder for folder in (path, *path.parents) if folder.exists())
+    if full := disk_problem(there):
+        return Finding(area="permissions", name=f"{name} folder", answer=Answer.NO, detail=full)
     if os.access(there, os.W_OK | os.X_OK):
         return Finding(area="permissions", name=f"{name} folder", answer=Answer.YES, detail=str(path))
     helps = f"{there} cannot be written; start as root or choose another place"
