@@ -125,6 +125,8 @@ class KernelDesk:
 
     def open(self, grant: MapGrant, *, brought: bool) -> MapHandle:
         """Open a granted map. Raises `MapMissing` with what to do (`HalfDown` for one's own half), else as opening does."""
+        if brought and (status := self.status_of(grant.kernel_program)) is not None and _is_deaf(status):
+            raise HalfDown(status)
         try:
             return self._half.open_map(grant)
         except (MapMissing, NotFound) as exc:
@@ -160,6 +162,12 @@ class KernelDesk:
                 await self._dirty.wait()
         except TimeoutError:
             self._dirty.set()
+
+
+def _is_deaf(status: KernelStatus) -> bool:
+    """Whether a kernel half failed with something loaded and not attached: its maps are there and nothing fills them."""
+    loose = any(not function.links for function in status.functions)
+    return status.condition.state is State.FAILED and loose
 
 
 def _missing(grant: MapGrant, status: KernelStatus | None, exc: Exception) -> str:

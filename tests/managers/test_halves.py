@@ -84,6 +84,17 @@ async def test_what_the_verifier_said_of_the_half_is_what_the_program_says(world
         assert "its kernel half c is Failed" in status.condition.message
 
 
+async def test_a_half_that_cannot_be_attached_fails_its_program_though_its_maps_are_there(world: ProgramWorld) -> None:
+    world.kernel.refusals["attach"] = KernelRefused("not now")
+    async with world.agent() as programs:
+        status = await programs.load(user("c", "counter"))
+        assert (status.condition.state, status.condition.reason) == (State.FAILED, "KernelRefused")
+        assert "its kernel half c is Failed: not now" in status.condition.message
+        assert world.pins.open_handles == 0
+        del world.kernel.refusals["attach"]
+        await until_state(programs, "c", State.RUNNING)
+
+
 async def test_a_daemon_that_is_away_is_waited_for(world: ProgramWorld) -> None:
     world.kernel.go_away()
     async with world.agent() as programs:
