@@ -129,6 +129,7 @@ async def _running(config: Config) -> AsyncIterator[None]:
                 interfaces=Interfaces(),
                 publish=bus.publish,
                 clock=time.time,
+                layouts=map_layouts,
             )
         )
         wasm = await stack.enter_async_context(
