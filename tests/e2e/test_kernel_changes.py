@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,39 +156,42 @@ def test_reader_reads_on_while_its_kernel_program_is_renewed(clean: Node, gone: 
     reader = {"source": {"builtin": "service_map"}, "maps": grants, "config": config}
     clean.cli("apply", "-f", "-", stdin=document("UserProgram", "reader", reader))
     clean.wait_for(lambda: clean.running("reader"), "running")
-    port, send = stream()
-    send(100_000)
-    clean.wait_for(lambda: carried(port) == 100_000, "told")
-    first = clean.json("kernel", "get", "flows")
-    second = apply(clean, version(1), "flows")
-    assert not ids(first) & ids(second)
-    maps = {function["name"]: function["mapIds"] for function in second["functions"]}
-    assert maps == {function["name"]: function["mapIds"] for function in first["functions"]}
-    clean.wait_for(lambda: {m["programId"] for m in clean.json("get", "reader")["maps"]} <= ids(second), "moved")
-    send(23_000)
-    clean.wait_for(lambda: carried(port) == 123_000, "told on")
-    assert clean.json("get", "reader")["restarts"] == 0
-    assert carried(port) == 123_000
+    with stream() as (port, send):
+        send(100_000)
+        clean.wait_for(lambda: carried(port) == 100_000, "told")
+        first = clean.json("kernel", "get", "flows")
+        second = apply(clean, version(1), "flows")
+        assert not ids(first) & ids(second)
+        maps = {function["name"]: function["mapIds"] for function in second["functions"]}
+        assert maps == {function["name"]: function["mapIds"] for function in first["functions"]}
+        clean.wait_for(lambda: {m["programId"] for m in clean.json("get", "reader")["maps"]} <= ids(second), "moved")
+        send(23_000)
+        clean.wait_for(lambda: carried(port) == 123_000, "told on")
+        assert clean.json("get", "reader")["restarts"] == 0
+        assert carried(port) == 123_000
 
 
-def stream() -> tuple[str, Callable[[int], None]]:
-    """One connection over loopback that stays; answers the server's port and how to send on it."""
-    server = socket.create_server(("127.0.0.1", 0))
-    client = socket.create_connection(server.getsockname())
-    connection, _ = server.accept()
+@contextmanager
+def stream() -> Iterator[tuple[str, Callable[[int], None]]]:
+    """One connection over loopback that stays; the server's port and how to send on it."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+        server.accept()[0] as connection,
+    ):
 
-    def send(size: int) -> None:
-        def sink() -> None:
-            left = size
-            while left:
-                left -= len(connection.recv(min(left, 1 << 16)))
+        def send(size: int) -> None:
+            thread = threading.Thread(target=_take, args=(connection, size))
+            thread.start()
+            client.sendall(bytes(size))
+            thread.join(10)
 
-        thread = threading.Thread(target=sink)
-        thread.start()
-        client.sendall(bytes(size))
-        thread.join(10)
+        yield str(server.getsockname()[1]), send
 
-    return str(server.getsockname()[1]), send
+
+def _take(connection: socket.socket, size: int) -> None:
+    while size:
+        size -= len(connection.recv(min(size, 1 << 16)))
 
 
 def test_verifiers_whole_log_is_shown(clean: Node, compiled: Compiled, gone: Callable[[str], str]) -> None:
@@ -196,8 +200,8 @@ def test_verifiers_whole_log_is_shown(clean: Node, compiled: Compiled, gone: Cal
     clean.wait_for(lambda: clean.json("kernel", "get", "refused")["state"] == "Failed", "failed")
     shown = clean.json("kernel", "get", "refused")
     lines = clean.cli("kernel", "log", "refused").stdout.splitlines()
-    told_line = next(line for line in lines if "invalid mem access" in line)
-    assert told_line.strip() in shown["message"]
+    (telling,) = [line for line in lines if line.startswith("R1 ") and "invalid mem access" in line]
+    assert telling in shown["message"]
     assert "conductor kernel log" in shown["message"]
     assert any(line.startswith("0: ") or " R1=" in line for line in lines)
     assert any(line.startswith("processed ") for line in lines)
