@@ -119,7 +119,10 @@ def _open_refused(error: OSError, path: Path, missing: type[ConductorError]) -> 
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return refused(error, f"there is no pin {path}", helps="is its program loaded?", as_=missing)
     if error.errno in (errno.EACCES, errno.EPERM):
-        helps = "the file's mode or group does not reach this user, or a directory above it does not"
+        helps = (
+            "its mode and group, or those of a directory above, do not reach this user; beside a real bpfman give the "
+            "agent its group by --groups, or run `conductor loader --assist`"
+        )
         return refused(error, f"{path} may not be opened", helps=helps, as_=NotAllowed)
     return refused(error, f"{path} cannot be opened", helps="is it a pin in a bpffs?")
 

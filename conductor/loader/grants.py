@@ -18,15 +18,15 @@ from conductor.model.grants import Access
 __all__ = ["Grants"]
 
 log = logging.getLogger(__name__)
-_SEARCH = 0o001
 
 
 class Grants:
     """Give map pins to `group`, as our own loader would have made them, and let it search the folders above.
 
     A map's pin becomes the group's with 0640, or 0660 where reading takes away or the Load says so. A folder of the
-    bpffs that the group cannot search may be searched by all, but not listed: another group of its own would be lost,
-    and the daemon opens what the folder's group could write. Program and link pins stay as they are.
+    bpffs that only root's group may search becomes the group's: the Rust daemon sets its mode (6770) anew at every
+    call, so that a bit for others would not last. A folder of another group is left to it. Program and link pins stay
+    as they are.
     """
 
     def __init__(self, *, group: int) -> None:
@@ -59,14 +59,17 @@ class Grants:
     def _open_the_way(self, folder: Path) -> None:
         for step in (folder, *folder.parents):
             found = step.stat()
-            mode = stat.S_IMODE(found.st_mode)
-            if mode & _SEARCH or (found.st_gid == self._group and mode & _SEARCH << 3):
+            by_group = found.st_mode & stat.S_IXGRP and found.st_gid == self._group
+            if by_group or found.st_mode & stat.S_IXOTH:
                 continue
-            if pins.is_bpffs(step):
-                step.chmod(mode | _SEARCH)
-                log.info("%s may be searched now, on the way to maps of ours", step)
-            else:
+            if not pins.is_bpffs(step):
                 self._tell(f"the agent's group cannot search {step}, on the way to its maps: chmod o+x {step}")
+            elif found.st_gid != 0:
+                self._tell(f"{step} is for group {found.st_gid} alone: start the agent with --groups {found.st_gid}")
+            else:
+                step.chmod(stat.S_IMODE(found.st_mode) | stat.S_IXGRP)
+                os.chown(step, -1, self._group)
+                log.info("%s may be searched by the agent's group now, on the way to its maps", step)
 
     def _tell(self, sentence: str) -> None:
         if sentence not in self._told and len(self._told) < 1000:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from conductor.errors import MapMissing, NotFound
-from conductor.model.grants import MapGrant
+from conductor.errors import ConductorError, MapMissing, NotAllowed, NotFound
+from conductor.model.grants import Access, MapGrant
 from conductor.model.kernel import KernelFunctionStatus
 from conductor.model.status import KernelStatus
 from conductor.ports import MapHandle, MapOpener
@@ -38,9 +38,26 @@ def open_granted(grant: MapGrant, functions: Collection[KernelFunctionStatus], o
     """Open the granted map from the first pin that is there. Raises `MapMissing`, `NotAllowed`, `KernelRefused`."""
     if not functions:
         raise MapMissing(f"kernel program {grant.kernel_program} is not loaded")
-    for folder in dict.fromkeys(function.map_pin_path for function in functions if function.map_pin_path):
+    folders = list(dict.fromkeys(function.map_pin_path for function in functions if function.map_pin_path))
+    for folder in folders:
         try:
             return open_map(Path(folder) / grant.map, grant.access)
         except MapMissing:
             continue
-    raise MapMissing(f"kernel program {grant.kernel_program} has no map {grant.map}")
+        except NotAllowed as error:
+            if _is_closed(Path(folder) / grant.map, open_map):
+                raise MapMissing(str(error)) from error  # an assistant may still give it: wait
+            raise
+    raise MapMissing(
+        f"kernel program {grant.kernel_program} has no map {grant.map} in {' or '.join(folders)}; "
+        "where the daemon's pins lie elsewhere for the agent, say so by --pin-prefix"
+    )
+
+
+def _is_closed(pin: Path, open_map: MapOpener) -> bool:
+    """Whether we cannot even read it: then it was not given to us at all, or not yet."""
+    try:
+        open_map(pin, Access.READ).close()
+    except ConductorError:
+        return True
+    return False

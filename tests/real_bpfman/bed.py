@@ -54,12 +54,13 @@ SLOTS = {"enter": 0, "exit": 1, "tcx": 2, "uprobe": 3, "uret": 4}
 
 
 @contextmanager
-def started(flavour: Flavour, *, group: int = 0) -> Iterator[RealDaemon]:
+def started(flavour: Flavour, *, group: int = 0, socket_group: int = 0) -> Iterator[RealDaemon]:
     """Run a daemon in a place of its own; both end with the body."""
     with tempfile.TemporaryDirectory(prefix="real-bpfman-") as name, Place.held() as place:
         folder = Path(name)
         folder.chmod(0o755)
-        daemon = _daemon(flavour, folder, place, group)
+        daemon = _daemon(flavour, folder, place)
+        daemon.group, daemon.socket_group = group, socket_group
         daemon.start()
         try:
             yield daemon
@@ -69,15 +70,15 @@ def started(flavour: Flavour, *, group: int = 0) -> Iterator[RealDaemon]:
                 daemon.process.wait(20)
 
 
-def _daemon(flavour: Flavour, folder: Path, place: Place, group: int) -> RealDaemon:
+def _daemon(flavour: Flavour, folder: Path, place: Place) -> RealDaemon:
     binary = Path(os.environ.get(BINARIES.get(flavour, ""), ""))
     match flavour:
         case Flavour.RUST:
-            return RustDaemon(folder, place, group, binary=binary)
+            return RustDaemon(folder, place, binary=binary)
         case Flavour.GO:
-            return GoDaemon(folder, place, group, binary=binary)
+            return GoDaemon(folder, place, binary=binary)
         case _:
-            return OwnLoader(folder, place, group)
+            return OwnLoader(folder, place)
 
 
 @dataclass

@@ -33,6 +33,8 @@ class RealDaemon(ABC):
     place: Place
     group: int = 0
     """Primary group of the daemon: what a unit file's Group= sets."""
+    socket_group: int = 0
+    """Group of its socket alone: what SocketGroup= sets."""
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     flavour = Flavour.LOADER
@@ -73,6 +75,8 @@ class RealDaemon(ABC):
             assert self.process.poll() is None, self.log
             assert time.monotonic() < until, self.log
             time.sleep(0.02)
+        if self.socket_group:
+            os.chown(self.socket, -1, self.socket_group)
 
     def end(self, number: int = signal.SIGTERM) -> None:
         """Send a signal and wait for the end."""

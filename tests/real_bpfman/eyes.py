@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Eyes", "eventually"]
+__all__ = ["Eyes", "bpftool", "eventually"]
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,15 @@ class Eyes:
 
     def programs(self) -> dict[int, str]:
         """Names of the marked programs by kernel id."""
-        return {p["id"]: p["name"] for p in _bpftool("prog") if str(p.get("name", "")).endswith(f"_{self.mark}")}
+        return {p["id"]: p["name"] for p in bpftool("prog") if str(p.get("name", "")).endswith(f"_{self.mark}")}
 
     def links(self) -> list[int]:
         """Program ids of every link of a marked program, one for each link, sorted."""
         mine = self.programs()
-        return sorted(link["prog_id"] for link in _bpftool("link") if link.get("prog_id") in mine)
+        return sorted(link["prog_id"] for link in bpftool("link") if link.get("prog_id") in mine)
 
 
-def _bpftool(what: str) -> list[dict[str, Any]]:
+def bpftool(what: str) -> list[dict[str, Any]]:
     """Ask bpftool; what goes away while it looks makes it fail, so it is asked again."""
     for _ in range(20):
         done = subprocess.run(["bpftool", "-j", what, "show"], capture_output=True, text=True, check=False)

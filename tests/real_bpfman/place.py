@@ -16,6 +16,7 @@ from pathlib import Path
 __all__ = ["Place"]
 
 SCRIPT = """set -e
+mount --make-rshared /
 mount -t tmpfs -o mode=0755 tmpfs /run/bpfman
 mount -t tmpfs -o mode=0755 tmpfs /etc/bpfman
 mount -t tracefs tracefs /sys/kernel/tracing
@@ -23,7 +24,8 @@ printf '[signing]\\nverify_enabled = false\\n' > /etc/bpfman/bpfman.toml
 echo ready
 exec cat
 """
-"""Without that setting the daemon fetches Sigstore's roots from the network on every Load, from a file too."""
+"""Shared, as systemd leaves "/": what a daemon mounts later is seen by an agent that moved to a view of its own.
+Without that setting the daemon fetches Sigstore's roots from the network on every Load, from a file too."""
 
 
 @dataclass(frozen=True)
