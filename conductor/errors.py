@@ -320,6 +320,9 @@ _COUNTS = ("processed ", "verification time ", "stack depth ", "--", "libbpf: fa
 
 
 def _telling_line(log: tuple[str, ...]) -> str:
-    """Last line that says something: libbpf and the verifier end their logs with counts."""
-    lines = [line for line in log if line.strip() and not line.startswith(_COUNTS)]
-    return lines[-1].strip() if lines else "rejected without a log"
+    """Last line that says something, and the source line that it is about: logs end with counts."""
+    lines = [line.strip() for line in log if line.strip() and not line.startswith(_COUNTS)]
+    sources = [line[2:] for line in lines if line.startswith("; ")]
+    if not lines:
+        return "rejected without a log"
+    return f"{lines[-1]}, at: {sources[-1]}" if sources and lines[-1] != f"; {sources[-1]}" else lines[-1]

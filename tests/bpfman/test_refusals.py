@@ -75,6 +75,13 @@ def test_log_of_the_rust_daemon_is_taken_out_of_its_debug_words() -> None:
     assert "R1 invalid mem access" in str(error)
 
 
+def test_refusal_of_the_verifier_names_the_source_line() -> None:
+    log = ("; int x = 1; @ a.c:1", "0: r1 = 1", "; return *x; @ a.c:2", "1: r0 = *r1", "R1 is bad", "processed 2 insns")
+    told = "p: R1 is bad, at: return *x; @ a.c:2 (5 more lines: conductor kernel log)"
+    assert str(VerifierRejected("p", log)) == told
+    assert str(VerifierRejected("p", log[3:5])).startswith("p: R1 is bad (")
+
+
 @pytest.mark.parametrize("code", [Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED])
 def test_change_without_an_outcome_is_a_lost_answer(code: Code) -> None:
     assert type(refusal(code, "lock wait", changes=True, metadata={})) is AnswerLost

@@ -202,6 +202,7 @@ def test_verifiers_whole_log_is_shown(clean: Node, compiled: Compiled, gone: Cal
     lines = clean.cli("kernel", "log", "refused").stdout.splitlines()
     (telling,) = [line for line in lines if line.startswith("R1 ") and "invalid mem access" in line]
     assert telling in shown["message"]
+    assert "return *(int *)random; @ rejected.bpf.c:" in shown["message"]
     assert "conductor kernel log" in shown["message"]
     assert any(line.startswith("0: ") or " R1=" in line for line in lines)
     assert any(line.startswith("processed ") for line in lines)
