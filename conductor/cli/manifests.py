@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -35,7 +36,8 @@ _FILES = click.option(
 _EXAMPLES = (
     "\b\nExamples:\n  conductor {0} -f tool.yaml\n  conductor {0} -f manifests/\n  cat tool.yaml | conductor {0} -f -"
 )
-Upload = Callable[[bytes], Awaitable[str]]
+Upload = Callable[[Path], Awaitable[str]]
+_Text = TypeVar("_Text", str, bytes)
 
 
 @click.command(epilog=_EXAMPLES.format("apply"))
@@ -94,8 +96,8 @@ async def with_digests(document: dict[str, Any], upload: Upload) -> dict[str, An
     for place in places:
         if not isinstance(place, dict) or not place.get("path") or place.get("digest"):
             continue
-        if (content := _content(place["path"])) is not None:
-            place["digest"] = await upload(content)
+        if _readable(str(place["path"])):
+            place["digest"] = await upload(Path(str(place["path"])))
     return document
 
 
@@ -149,16 +151,31 @@ def _of_file(name: str) -> Iterator[None]:
 def _texts(files: Sequence[str]) -> Iterator[tuple[str, str]]:
     for name in files:
         if name == "-":
-            yield "stdin", sys.stdin.read()
+            yield "stdin", _bounded("stdin", sys.stdin.read(_most() + 1))
             continue
         path = Path(name)
         for file in _in_folder(path) if path.is_dir() else (path,):
             try:
-                yield str(file), file.read_text()
+                with file.open("rb") as stream:
+                    data = stream.read(_most() + 1)
+                yield str(file), _bounded(str(file), data).decode()
             except OSError as exc:
                 raise InvalidSpec(str(file), exc.strerror or str(exc)) from exc
             except UnicodeDecodeError:
                 raise InvalidSpec(str(file), "not UTF-8 text") from None
+
+
+def _most() -> int:
+    from conductor.api.documents import MAX_TEXT  # noqa: PLC0415 - as above
+
+    return MAX_TEXT
+
+
+def _bounded(name: str, read: _Text) -> _Text:
+    """Refuse what is longer than any manifest, of which no more was read: a device never ends."""
+    if len(read) > _most():
+        raise InvalidSpec(name, f"longer than {_most() >> 10} KiB: apply it in parts")
+    return read
 
 
 def _in_folder(folder: Path) -> list[Path]:
@@ -168,11 +185,9 @@ def _in_folder(folder: Path) -> list[Path]:
     return found
 
 
-def _content(path: object) -> bytes | None:
-    try:
-        return Path(str(path)).read_bytes()
-    except OSError:
-        return None  # the agent may reach what we cannot, and says so where it does not
+def _readable(path: str) -> bool:
+    """Whether it is a file that we can send; the agent may reach what we cannot, and says so where it does not."""
+    return Path(path).is_file() and os.access(path, os.R_OK)
 
 
 def _yaml(documents: Sequence[dict[str, Any]]) -> str:

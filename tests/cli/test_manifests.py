@@ -112,3 +112,9 @@ def test_many_documents_go_in_requests_that_the_agent_takes() -> None:
     cut = list(batches(documents))
     assert [document for batch in cut for document in batch] == documents
     assert 2 < len(cut) < 5
+
+
+@pytest.mark.parametrize("command", ["apply", "diff", "delete"])
+def test_what_never_ends_is_read_no_further_than_a_manifest_may_be(agent: Conduct, command: str) -> None:
+    said = agent(command, "-f", "/dev/zero")
+    assert (said.code, said.err) == (1, "conductor: /dev/zero: longer than 256 KiB: apply it in parts\n")
