@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import replace
 
 from conductor.bpf import pins
@@ -17,6 +18,8 @@ from conductor.model.ids import LinkId, ProgramId
 __all__ = ["Links"]
 
 _LARGEST_ID = 0x7FFF_FFFF
+_ENDING = 1.0
+"""Seconds that the kernel may take to end a link whose pin somebody else removed; 150 ms were seen."""
 
 
 class Links:
@@ -38,13 +41,14 @@ class Links:
         for other in living:
             if _is_same(other, link):
                 raise AlreadyExists(f"program {id_} ({program.name}) is attached there already, as link {other.id}")
+        is_again = any(_is_same(other, link) for other in program.links if other not in living)
         # Links whose interface went are no use to anybody; who attaches again would pile them up.
         self._bpffs.unpin({f"links/{other.id}" for other in program.links if other not in living})
         program = replace(program, links=living)
         # Recorded first: a pin that nobody knows of would stay for ever, a record without a pin is dropped at start.
         self._ledger.put(load.with_program(program.with_link(link)))
         try:
-            self._make(program, link)
+            self._make(program, link, patience=_ENDING if is_again else 0.0)
         except BaseException:
             self._ledger.put(load.with_program(program))
             raise
@@ -70,7 +74,20 @@ class Links:
         except ConductorError:
             return False
 
-    def _make(self, program: ProgramRecord, link: LinkRecord) -> None:
+    def _make(self, program: ProgramRecord, link: LinkRecord, patience: float) -> None:
+        """Make and pin it; while there is patience, a place that is taken may become free."""
+        until = time.monotonic() + patience
+        while True:
+            try:
+                self._make_once(program, link)
+            except (AlreadyExists, KernelRefused):
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
+
+    def _make_once(self, program: ProgramRecord, link: LinkRecord) -> None:
         with (
             pins.open_program(self._bpffs.program(program.id)) as opened,
             make_link(opened.fileno(), program.type, link, self._neighbours(link)) as made,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
+from conductor.bpf import pins
 from conductor.bpf.link_net import tcx_chain
 from conductor.model.kernel import Direction
 from conductor.net.netns import inside, interface_index
@@ -166,6 +168,22 @@ def test_xdp_attaches_by_the_driver_or_the_generic_path(
         assert caught.value.status is Status.FAILED_PRECONDITION
         await client.bpfman.detach(pb.DetachRequest(link_id=link))
         await client.attach(second, xdp_attach_info=info)
+
+    empty.ask(life)
+
+
+def test_a_link_cut_from_outside_is_made_again_at_once(empty: Daemon, compiled: Compiled, net: Net) -> None:
+    """The kernel ends a link up to 150 ms after its pin went; a second holder makes it surely so late."""
+
+    async def life(client: Client) -> None:
+        id_ = await load(client, compiled, XDP)
+        info = pb.XdpAttachInfo(iface="lo", netns=net.path)
+        pin = empty.bpffs / f"links/{await client.attach(id_, xdp_attach_info=info)}"
+        with pins.open_link(pin) as held:
+            pin.unlink()
+            asyncio.get_running_loop().call_later(0.15, held.close)
+            again = await client.attach(id_, xdp_attach_info=info)
+        assert (await client.info(id_)).links == [again]
 
     empty.ask(life)
 
