@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
+import struct
 import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,23 @@ def compiled(request: pytest.FixtureRequest) -> Callable[[str], Path]:
         return target
 
     return compile_
+
+
+@pytest.fixture(scope="session")
+def kernel_pid(compiled: Callable[[str], Path]) -> int:
+    """This process as BPF programs see it: in a PID namespace os.getpid() is another number."""
+    from conductor.bpf import links
+    from conductor.bpf.maps import BpfMap
+    from conductor.bpf.objects import BpfObject
+
+    password = secrets.randbits(31)
+    with BpfObject.open(compiled("caller")) as caller:
+        caller.set_global("password", struct.pack("I", password))
+        caller.load()
+        with links.tracepoint(caller.program_fd("on_enter"), "raw_syscalls/sys_enter"), suppress(ProcessLookupError):
+            os.getpgid(password)
+        with BpfMap.from_fd(os.dup(caller.map_fd("caller.bss"))) as bss:
+            return int(struct.unpack("I", bss.lookup(bytes(4)) or b"")[0])
 
 
 @pytest.fixture

@@ -80,8 +80,8 @@ def test_an_id_of_nothing_is_not_found() -> None:
         info.program_by_id(0xFFFF_FFFE)
 
 
-def test_run_time_is_counted_while_the_handle_is_held(loaded: Load, stack: ExitStack) -> None:
-    counters = loaded("counters", data={"only_pid": struct.pack("<I", os.getpid())})
+def test_run_time_is_counted_while_the_handle_is_held(loaded: Load, stack: ExitStack, kernel_pid: int) -> None:
+    counters = loaded("counters", data={"only_pid": struct.pack("<I", kernel_pid)})
     fd = counters.program_fd("on_enter")
     stack.enter_context(links.tracepoint(fd, "raw_syscalls/sys_enter"))
     with run_stats():

@@ -24,8 +24,8 @@ Runs = Callable[[BpfObject, str], int]
 LIBC = ctypes.CDLL(None)
 
 
-def test_a_tracepoint_runs_its_program(loaded: Load, map_of: MapOf) -> None:
-    counters = loaded("counters", data={"only_pid": struct.pack("<I", os.getpid())})
+def test_a_tracepoint_runs_its_program(loaded: Load, map_of: MapOf, kernel_pid: int) -> None:
+    counters = loaded("counters", data={"only_pid": struct.pack("<I", kernel_pid)})
     with links.tracepoint(counters.program_fd("on_enter"), "raw_syscalls/sys_enter") as link:
         info = link_info(link.fileno())
         assert (info.type, info.prog_id) == ("perf_event", program_info(counters.program_fd("on_enter")).id)
@@ -154,15 +154,15 @@ def test_sampling_runs_its_program(loaded: Load, runs: Runs) -> None:
     assert runs(hooks, "perf") > 0
 
 
-def test_an_iterator_is_read_and_pinned(loaded: Load, bpffs: Path) -> None:
+def test_an_iterator_is_read_and_pinned(loaded: Load, bpffs: Path, kernel_pid: int) -> None:
     tasks = loaded("tasks")
     with links.iterator(tasks.program_fd("each_task")) as link:
         pins.pin(link.fileno(), bpffs / "tasks")
         assert link_info(link.fileno()).type == "iter"
         assert link_info(link.fileno()).detail == {"name": "task"}
         with links.read_iterator(link.fileno()) as reading, os.fdopen(reading.detach()) as text:
-            assert str(os.getpid()) in text.read().split()
-    assert str(os.getpid()) in (bpffs / "tasks").read_text().split()
+            assert str(kernel_pid) in text.read().split()
+    assert str(kernel_pid) in (bpffs / "tasks").read_text().split()
 
 
 def test_only_iterators_are_iterators(loaded: Load) -> None:

@@ -100,8 +100,8 @@ def test_a_0660_pin_is_written(by_pid: Path) -> None:
     assert dropped(work) == [True, 3]
 
 
-def test_a_ring_is_consumed_through_a_0660_pin(loaded: Load, bpffs: Path, stack: ExitStack) -> None:
-    made = loaded("events", data={"only_pid": struct.pack("<I", os.getpid())})
+def test_a_ring_is_consumed_through_a_0660_pin(loaded: Load, bpffs: Path, stack: ExitStack, kernel_pid: int) -> None:
+    made = loaded("events", data={"only_pid": struct.pack("<I", kernel_pid)})
     stack.enter_context(links.tracepoint(made.program_fd("on_enter"), "raw_syscalls/sys_enter"))
     pins.pin(made.map_fd("events"), bpffs / "events")
     given(bpffs / "events", 0o660)

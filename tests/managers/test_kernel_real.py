@@ -39,23 +39,23 @@ def node(tmp_path: Path, bpffs: Path, compiled: Callable[[str], Path]) -> Iterat
         daemon.end(signal.SIGKILL)
 
 
-def counted(half: KernelHalf) -> int:
-    """Calls of this process that the kernel program has counted."""
+def counted(half: KernelHalf, pid: int) -> int:
+    """Calls of a process that the kernel program has counted."""
     grant = MapGrant(name="m", kernel_program=CALLS, map="by_pid", access=Access.READ)
     with half.open_map(grant) as handle:
-        value = handle.lookup(struct.pack("I", os.getpid()))
+        value = handle.lookup(struct.pack("I", pid))
     return 0 if value is None else int(struct.unpack("QQ", value)[0])
 
 
-def test_wish_counts_real_calls_through_its_pin(node: Node) -> None:
+def test_wish_counts_real_calls_through_its_pin(node: Node, kernel_pid: int) -> None:
     async def story() -> None:
         async with node.half() as half:
             await half.converge({CALLS: node.wish()})
             assert state(half) == RUNNING
-            before = counted(half)
+            before = counted(half, kernel_pid)
             for _ in range(1000):
                 os.getppid()
-            assert counted(half) >= before + 2000
+            assert counted(half, kernel_pid) >= before + 2000
             costs = await half.run_costs()
             assert costs is not None
             assert costs[CALLS][1] > 2000
@@ -65,11 +65,11 @@ def test_wish_counts_real_calls_through_its_pin(node: Node) -> None:
     run(story())
 
 
-def test_killed_loader_and_next_agent_find_the_same_programs(node: Node) -> None:
+def test_killed_loader_and_next_agent_find_the_same_programs(node: Node, kernel_pid: int) -> None:
     async def story() -> None:
         async with node.half() as half:
             await half.converge({CALLS: node.wish()})
-            before = (node.links(), node.programs(), counted(half))
+            before = (node.links(), node.programs(), counted(half, kernel_pid))
             node.daemon.restart(signal.SIGKILL)
             await half.converge({CALLS: node.wish()})
             assert (node.links(), node.programs()) == before[:2]
@@ -77,7 +77,7 @@ def test_killed_loader_and_next_agent_find_the_same_programs(node: Node) -> None
             await half.converge({CALLS: node.wish()})
             assert state(half) == RUNNING
             assert (node.links(), node.programs()) == before[:2]
-            assert counted(half) >= before[2]
+            assert counted(half, kernel_pid) >= before[2]
             assert half.counters.loads == half.counters.attaches == 0
 
     run(story())
@@ -110,17 +110,40 @@ def test_loader_that_lost_everything_is_given_it_again(node: Node) -> None:
     run(story())
 
 
-def test_update_of_globals_leaves_exactly_the_new_version(node: Node) -> None:
+def test_update_of_globals_leaves_exactly_the_new_version_with_all_counts(node: Node, kernel_pid: int) -> None:
     async def story() -> None:
         async with node.half() as half:
             await half.converge({CALLS: node.wish()})
-            before = node.programs()
-            await half.converge({CALLS: node.wish(only_pid=os.getpid(), generation=2)})
+            for _ in range(1000):
+                os.getppid()
+            before, counts, maps = node.programs(), counted(half, kernel_pid), node.maps()
+            await half.converge({CALLS: node.wish(only_pid=1, generation=2)})
             assert state(half) == RUNNING
             assert (len(node.links()), len(node.programs())) == (2, 2)
             assert not node.programs() & before
+            assert node.maps() == maps
+            assert counted(half, kernel_pid) >= counts >= 2000
+            await half.converge({CALLS: node.wish(only_pid=kernel_pid, generation=3)})
+            still = counted(half, kernel_pid)
             os.getppid()
-            assert counted(half) > 0
+            assert counted(half, kernel_pid) > still >= counts
+
+    run(story())
+
+
+def test_update_to_another_layout_begins_anew_and_says_so(node: Node) -> None:
+    async def story() -> None:
+        async with node.half() as half:
+            await half.converge({CALLS: node.wish()})
+            maps = node.maps()
+            wish = node.wish(generation=2)
+            program = KernelFunctionSpec(name="first", type=KernelType.TRACEPOINT)
+            other = PathObject(path=str(node.compiled("shared")))
+            spec = replace(wish.spec, bytecode=other, programs=(program,), global_data={})
+            await half.converge({CALLS: replace(wish, spec=spec)})
+            assert state(half) == (State.RUNNING, "MapsRenewed")
+            assert "map by_pid has another layout now" in half.observed()[0].condition.message
+            assert not node.maps() & maps
 
     run(story())
 

@@ -24,7 +24,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	char comm[16];
-	struct task_struct *real_parent;
+	struct task_struct *group_leader;
 	struct list_head children;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
@@ -62,11 +62,10 @@ enum pid_type { PIDTYPE_PID = 100, PIDTYPE_TGID, PIDTYPE_PGID, PIDTYPE_SID };
 
 enum {
 	PID_OFFSET, COMM_OFFSET, COMM_SIZE, THREADS_OFFSET, RUNTIME_OFFSET, DADDR_OFFSET, FAMILY_OFFSET, TASK_SIZE,
-	ATOMIC_SIZE, SID, IMAGINED, NOWHERE, PID_EXISTS, BIT_SIZE, BIT_LEFT, BIT_RIGHT, COMM_THIRD, CHILD_PREV, PARENT, VALUES
+	ATOMIC_SIZE, SID, IMAGINED, NOWHERE, PID_EXISTS, BIT_SIZE, BIT_LEFT, BIT_RIGHT, COMM_THIRD, CHILD_PREV, LEADER, VALUES
 };
 
 __u64 values[VALUES] = {};
-__u32 parent_pid = 0;
 const volatile __u32 only_pid = 0;
 
 SEC("tracepoint/raw_syscalls/sys_enter")
@@ -95,7 +94,7 @@ int on_enter(void *ctx)
 	values[BIT_SIZE] = __builtin_preserve_field_info(none->sched_reset_on_fork, BPF_FIELD_BYTE_SIZE);
 	values[BIT_LEFT] = __builtin_preserve_field_info(none->sched_reset_on_fork, BPF_FIELD_LSHIFT_U64);
 	values[BIT_RIGHT] = __builtin_preserve_field_info(none->sched_reset_on_fork, BPF_FIELD_RSHIFT_U64);
-	values[PARENT] = BPF_CORE_READ(task, real_parent, tgid);
+	values[LEADER] = BPF_CORE_READ(task, group_leader, tgid);
 	return 0;
 }
 
