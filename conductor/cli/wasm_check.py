@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from conductor.cli.output import write
 from conductor.cli.wasm_shape import Export, Import, Shape, shape_of
 from conductor.errors import ConductorError, ObjectUnreadable
 from conductor.wasm.abi import EXPORTS, IMPORTS, MODULE, NEEDS_SECTION, VERSION, Function, Type
+from conductor.wasm.anatomy import examine
+from conductor.wasm.compiler import Compiler
 from conductor.wasm.needs import Needs, needs_text, parse_needs
 from conductor.wasm.sections import is_component, is_wasm, sections
 from conductor.wasm.settings import MODULE_BYTES
@@ -43,12 +46,17 @@ class Findings:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("-o", "--output", "form", type=click.Choice(["table", "json"]), default="table", help="Form of output.")
 def check(file: Path, *, form: Any) -> int:
-    """Look at a module as an agent would: ABI, imports, exports, needs, size. Leaves with 1 where it would be refused."""
+    """Look at a module as an agent would, and compile it: ABI, imports, exports, needs, size.
+
+    Leaves with 1 where it would be refused.
+    """
     try:
         content = file.read_bytes()
     except OSError as exc:
         raise ObjectUnreadable(f"{file}: {exc.strerror}") from exc
     found = findings(content)
+    if not found.problems:
+        found = replace(found, problems=_compiled(content))
     if form == "json":
         write(_document(file, found), form)
     else:
@@ -67,7 +75,7 @@ def findings(content: bytes) -> Findings:
         return Findings(size=size, problems=(str(exc),))
     needs, problem = _needs(content)
     problems = [*_of_size(size), *_of_world(shape), *_of_imports(shape.imports), *_of_exports(shape), *problem]
-    return Findings(size=size, shape=shape, needs=needs, problems=tuple(problems))
+    return Findings(size=size, shape=shape, needs=needs, problems=tuple(problems or _of_host(content)))
 
 
 def signature_of(function: Function) -> str:
@@ -102,6 +110,23 @@ def _needs(content: bytes) -> tuple[Needs | None, tuple[str, ...]]:
         return parse_needs(found[0]), ()
     except ConductorError as exc:
         return None, (str(exc),)
+
+
+def _of_host(content: bytes) -> Iterator[str]:
+    """What the agent's own look at a module finds beyond the above: bounds of functions, locals, types."""
+    try:
+        examine(content)
+    except ConductorError as exc:
+        yield str(exc)
+
+
+def _compiled(content: bytes) -> tuple[str, ...]:
+    """Compile as an agent does, in a child with limits: invalid code and what takes too long show there alone."""
+    try:
+        asyncio.run(Compiler().compile(content))
+    except ConductorError as exc:
+        return (str(exc),)
+    return ()
 
 
 def _of_size(size: int) -> Iterator[str]:

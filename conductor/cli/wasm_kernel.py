@@ -12,6 +12,7 @@ from conductor.bpf.declarations import ProgramDecl
 from conductor.bpf.descriptor import Descriptor
 from conductor.bpf.maps import BpfMap
 from conductor.bpf.objects import BpfObject
+from conductor.cli.output import note
 from conductor.errors import InvalidSpec, NotAllowed, NotYet, ObjectUnreadable
 from conductor.loader.hooks import (
     Hook,
@@ -77,6 +78,7 @@ def attached(path: Path, manifest: tuple[ProgramSpec, ...]) -> Iterator[Mapping[
         for name, makers in plans.items():
             for make in makers:
                 stack.enter_context(make(opened.program_fd(name)))
+        note(f"attached {path.name}: {', '.join(plans)}")
         yield maps
 
 
@@ -192,5 +194,5 @@ def _hooks(link: Link, type_: KernelType) -> list[Hook]:
 
 def _interfaces(selector: InterfaceSelector) -> tuple[str, ...]:
     if not selector.names:
-        raise NotYet("trying out takes interfaces by name; write interfaces: {names: […]} in the manifest")
+        raise NotYet("trying out takes interfaces by name; write interfaceSelector: {interfaces: […]} in the manifest")
     return selector.names

@@ -63,3 +63,12 @@ def test_the_exit_code_and_the_document_say_the_same(conduct: Conduct, tmp_path:
     said = conduct("wasm", "check", bad, "-o", "json", ok=False)
     assert said.returncode == 1
     assert len(json.loads(said.stdout)["problems"]) == 2
+
+
+def test_code_that_does_not_hold_together_is_told(conduct: Conduct, tmp_path: Path) -> None:
+    content = module(TICK)
+    assert content.count(b"\x41\x00\x0b") == 1
+    (tmp_path / "bad.wasm").write_bytes(content.replace(b"\x41\x00\x0b", b"\x1a\x00\x0b"))  # drop where nothing is
+    said = conduct("wasm", "check", tmp_path / "bad.wasm", ok=False)
+    assert said.returncode == 1
+    assert "problem:" in said.stdout
