@@ -144,7 +144,7 @@ class Bed:
         async with BpfmanRoad.running(
             mode=self.daemon.mode,
             bpfman_socket=self.daemon.socket,
-            loader_socket=self.daemon.socket if self.flavour is Flavour.LOADER else self.folder / "loader.sock",
+            loader_socket=self.daemon.socket if self.flavour is Flavour.LOADER else self.folder / "daemon.sock",
             state_dir=self.folder,
             boot_id=BOOT,
         ) as road:

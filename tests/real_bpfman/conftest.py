@@ -32,8 +32,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _given(item: pytest.Item) -> bool:
     assert isinstance(item, pytest.Function)
-    flavour = item.callspec.params.get("daemon") or item.callspec.params.get("flavour")
-    assert isinstance(flavour, Flavour)
+    flavour = next(value for value in item.callspec.params.values() if isinstance(value, Flavour))
     return bool(os.environ.get(BINARIES[flavour]))
 
 

@@ -20,7 +20,7 @@ from conductor.bpfman.flavour import Flavour
 from tests.loader.running import PROGRAM
 from tests.real_bpfman.place import Place
 
-__all__ = ["GoDaemon", "OwnLoader", "RealDaemon", "RustDaemon"]
+__all__ = ["Assistant", "GoDaemon", "OwnLoader", "RealDaemon", "RustDaemon"]
 
 HERE = Path(__file__).parent
 
@@ -194,3 +194,17 @@ class OwnLoader(RealDaemon):
             "group": os.getegid(),
         }
         return [sys.executable, "-c", PROGRAM, json.dumps(given), "1"]
+
+
+@dataclass
+class Assistant(OwnLoader):
+    """`conductor loader --assist` beside the bpfman at `bpfman`."""
+
+    bpfman: Path = Path("bpfman.sock")
+    flavour = Flavour.ASSIST
+
+    @override
+    def command(self) -> list[str]:
+        sockets = ["--loader-socket", str(self.socket), "--bpfman-socket", str(self.bpfman)]
+        folders = ["--state-dir", str(self.folder / "state"), "--cache-dir", str(self.folder / "cache")]
+        return ["env", "-C", "/", sys.executable, "-m", "conductor", "loader", "--assist", *sockets, *folders]
