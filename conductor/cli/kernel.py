@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 import click
 
 from conductor.cli import shapes
-from conductor.cli.output import Column, Document, Format, Table, columns, output_option, show, state_style, write
+from conductor.cli.output import (
+    Column,
+    Document,
+    Format,
+    Table,
+    columns,
+    output_option,
+    plain,
+    show,
+    state_style,
+    write,
+)
 from conductor.cli.session import with_agent
 
 if TYPE_CHECKING:
@@ -90,4 +101,4 @@ async def get(agent: Agent, *, name: str, form: Format) -> None:
 async def log(agent: Agent, *, name: str) -> None:
     """Show what the verifier said when it last refused this kernel program."""
     for line in await agent.kernel_log(name):
-        click.echo(line)
+        click.echo(plain(line))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from conductor.cli import shapes
-from conductor.cli.output import Format, note, output_option, write
+from conductor.cli.output import Format, harmless, note, output_option, write
 from conductor.cli.session import with_agent
 from conductor.errors import InvalidSpec
 from conductor.model.agent import Change
@@ -64,7 +64,7 @@ async def diff(agent: Agent, *, files: Sequence[str], form: Format) -> None:
         _show(changes, form, dry_run=True)
         return
     for change in changes:
-        click.echo(change.diff, nl=False)
+        click.echo(harmless(change.diff), nl=False)
 
 
 @click.command(epilog=_EXAMPLES.format("delete"))

@@ -12,6 +12,7 @@ import click
 from typing_extensions import override
 
 from conductor import __version__
+from conductor.cli.output import harmless
 from conductor.errors import AgentUnreachable, ConductorError, InvalidConfig
 
 __all__ = ["COMMANDS", "Entry", "Menu", "conductor", "main"]
@@ -148,7 +149,7 @@ def _tell(exc: Exception) -> int:
 
 
 def _say(sentence: str, code: int) -> int:
-    click.echo(f"conductor: {sentence}", err=True)
+    click.echo(f"conductor: {harmless(sentence)}", err=True)
     return code
 
 

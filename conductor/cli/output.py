@@ -16,6 +16,7 @@ __all__ = [
     "Table",
     "coloured",
     "columns",
+    "harmless",
     "note",
     "output_option",
     "plain",
@@ -104,7 +105,7 @@ def coloured(cell: str, colour: str | None) -> str:
 def note(text: str) -> None:
     """Say something beside the document, on standard error."""
     if text:
-        click.echo(text, err=True)
+        click.echo(harmless(text), err=True)
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], styles: Sequence[Callable[[str], str]]) -> str:
@@ -116,6 +117,11 @@ def _row(cells: Sequence[str], widths: Sequence[int], styles: Sequence[Callable[
 def plain(text: str) -> str:
     """One line without control characters."""
     return "".join(c if c.isprintable() else " " for c in text)
+
+
+def harmless(text: str) -> str:
+    """Lines without control characters: what is shown may be anybody's."""
+    return "\n".join(map(plain, text.split("\n")))
 
 
 def _print(text: str) -> None:

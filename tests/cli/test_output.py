@@ -9,6 +9,7 @@ from conductor.cli.output import Column, columns, show
 from conductor.cli.shapes import age, timestamp
 from conductor.model.grants import Access, MapGrant
 from conductor.model.ids import Name
+from tests.cli.conftest import Conduct
 
 TABLE = (Column("NAME", lambda d: d["name"]), Column("MESSAGE", lambda d: d["message"]))
 
@@ -74,3 +75,8 @@ def test_grants(text: str, grant: tuple[str, str, str, Access]) -> None:
     assert assignments.grants([text]) == (
         MapGrant(name=name, kernel_program=Name(program), map=map_name, access=access),
     )
+
+
+def test_a_sentence_moves_no_terminal(agent: Conduct) -> None:
+    said = agent("apply", "-f", "\x1b[2J\x9b31m")
+    assert (said.code, said.err) == (1, "conductor:  [2J 31m: No such file or directory\n")
