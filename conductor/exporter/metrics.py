@@ -110,6 +110,8 @@ class SelfMetrics:
         queues: Mapping[str, Queue] | None = None,
         reconcile: Mapping[str, int] | None = None,
         road: tuple[str, bool] | None = None,
+        road_counts: Mapping[str, int] | None = None,
+        strays: Mapping[str, int | None] | None = None,
         calls: Calls | None = None,
         requests: Mapping[tuple[str, str], int] | None = None,
         loop_lag: float | None = None,
@@ -126,6 +128,10 @@ class SelfMetrics:
         self._queues(queues or {})
         show("conductor_reconcile_total", {(action,): float(count) for action, count in (reconcile or {}).items()})
         show("conductor_road_connected", {(road[0],): float(road[1])} if road else {})
+        for what in ("calls", "errors", "retries", "reconnects"):
+            show(f"conductor_road_{what}_total", _one((road_counts or {}).get(what)))
+        for what in ("orphans", "foreign_programs"):
+            show(f"conductor_kernel_{what}", _one((strays or {}).get(what)))
         show("conductor_loop_lag_seconds", _one(loop_lag))
         show("conductor_http_requests_total", {key: float(count) for key, count in (requests or {}).items()})
         self._calls(calls)

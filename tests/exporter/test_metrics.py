@@ -148,6 +148,8 @@ def test_the_agent_itself(own: SelfMetrics, shown: Any) -> None:
         queues={"events": Waiting(depth=5, published=7, waits=1, let_go=2)},
         reconcile={"loads": 3, "failures": 0},
         road=("embedded", True),
+        road_counts={"calls": 9, "errors": 2, "retries": 1, "reconnects": 0},
+        strays={"orphans": None, "foreign_programs": 2},
         calls=calls,
         requests={("/metrics", "200"): 6},
         loop_lag=0.125,
@@ -158,6 +160,9 @@ def test_the_agent_itself(own: SelfMetrics, shown: Any) -> None:
     assert queue == [{("events",): number} for number in (5.0, 7.0, 1.0, 2.0)]
     assert shown("reconcile_total") == {("loads",): 3.0, ("failures",): 0.0}
     assert shown("road_connected") == {("embedded",): 1.0}
+    counts = [shown(f"road_{what}_total") for what in ("calls", "errors", "retries", "reconnects")]
+    assert counts == [{(): number} for number in (9.0, 2.0, 1.0, 0.0)]
+    assert (shown("kernel_orphans"), shown("kernel_foreign_programs")) == ({}, {(): 2.0})
     assert shown("grpc_calls_total") == {("OK", "Load"): 2.0}
     assert shown("grpc_call_duration_seconds_bucket") == {
         ("0.1", "Load"): 1.0,
