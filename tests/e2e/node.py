@@ -12,7 +12,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,10 +73,10 @@ class Node:
         self.apart["agent"] = self._popen("agent", "--own-view", *flags, *options)
         self.wait_ready()
 
-    def start_loader(self) -> None:
-        """A loader that nobody starts again."""
+    def start_loader(self, *options: str, before: Sequence[str] = ()) -> None:
+        """A loader that nobody starts again; `before` stands before its command."""
         flags = _flat({flag: place for flag, place in self.paths().items() if flag in LOADER_FLAGS})
-        self.apart["loader"] = self._popen("loader", *flags)
+        self.apart["loader"] = self._popen("loader", *flags, *options, before=before)
         self.wait_for((self.root / "run/loader.sock").exists, "serving loader", START_SECONDS)
 
     def stop(self) -> int:
@@ -114,9 +114,10 @@ class Node:
             process.wait(10)
         subprocess.run(["umount", "-ql", str(self.root / "run/bpf")], check=False)
 
-    def _popen(self, *words: str) -> subprocess.Popen[bytes]:
+    def _popen(self, *words: str, before: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        command = [*before, *CONDUCTOR, *words]
         with (self.root / "log").open("ab") as log:
-            return subprocess.Popen([*CONDUCTOR, *words], stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd="/")
+            return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd="/")
 
     # --- asking ---
 

@@ -1,0 +1,54 @@
+"""docs/operators.md is true: its metrics are those of the agent, its files parse, its units start."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from conductor.api.counts import BOUNDS
+from conductor.api.manifests import specs_of
+from conductor.config import Config
+from conductor.exporter.families import AGENT, PROGRAM, call_durations
+from conductor.managers.names_file import parse_names
+from conductor.model.status import State
+from tests.docs.reading import blocks
+
+PAGE = (Path(__file__).parents[2] / "docs/operators.md").read_text()
+
+
+def rows() -> Iterator[str]:
+    """The metrics as the page shows them."""
+    yield "| metric | kind | meaning |"
+    yield "|---|---|---|"
+    for spec in (*PROGRAM, *AGENT, call_durations(BOUNDS)):
+        labels = f"{{{','.join(spec.labels)}}}" if spec.labels else ""
+        yield f"| `{spec.name}{labels}` | {spec.kind.value} | {spec.help} |"
+
+
+def test_the_table_of_metrics_is_that_of_the_agent() -> None:
+    (shown,) = re.findall(r"<!-- metrics: .*? -->\n(.*?)<!-- /metrics -->", PAGE, re.DOTALL)
+    assert shown.splitlines() == list(rows()), "put these rows there:\n" + "\n".join(rows())
+
+
+def test_settings_manifests_and_names_are_taken_as_they_stand() -> None:
+    (settings,), (manifest,), (names,) = (blocks(PAGE, language) for language in ("toml", "yaml", "names"))
+    config = Config.parse(flags={}, environ={}, file=tomllib.loads(settings))
+    assert (config.read_group, config.groups) == ("adm", ("adm",))
+    assert [spec.name for spec in specs_of(manifest)] == ["flows"]
+    found, problems = parse_names(names)
+    assert (len(found), problems) == (3, ())
+
+
+def test_every_state_is_explained() -> None:
+    told = set(re.findall(r"^\| `([A-Z]\w+)` \|", PAGE, re.MULTILINE))
+    assert told == {state.word for state in State if state is not State.UNINITIALIZED}
+
+
+def test_every_reason_is_one_that_can_be_met() -> None:
+    (sentence,) = re.findall(r"Frequent reasons: (.*?)\n\n", PAGE, re.DOTALL)
+    sources = "".join(path.read_text() for path in (Path(__file__).parents[2] / "conductor").rglob("*.py"))
+    reasons = re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`", sentence)
+    assert len(reasons) >= 8
+    assert [reason for reason in reasons if f'"{reason}"' not in sources] == []

@@ -1,0 +1,54 @@
+"""The two systemd units of docs/operators.md start a node: their commands, with the capabilities that they grant."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.docs.reading import DOCS, blocks
+from tests.e2e.node import Node
+
+pytestmark = [pytest.mark.kernel, pytest.mark.slow]
+LOADER, AGENT = blocks((DOCS / "operators.md").read_text(), "ini")
+MANIFEST = blocks((DOCS / "operators.md").read_text(), "yaml")[0]
+OBJECT = """\
+apiVersion: ebpfconductor.io/v1alpha1
+kind: KernelProgram
+metadata: {name: own}
+spec:
+  bytecode: {path: PATH}
+  programs: [{name: on_enter, type: TracePoint, tracepoint: {links: [{name: raw_syscalls/sys_enter}]}}]
+"""
+
+
+def value(unit: str, key: str) -> str:
+    (found,) = re.findall(rf"^{key}=(.*)$", unit, re.MULTILINE)
+    return str(found)
+
+
+def bounded_by(unit: str) -> list[str]:
+    """A command before the unit's own that leaves it no more capabilities than the unit does."""
+    names = [name.removeprefix("CAP_").lower() for name in value(unit, "CapabilityBoundingSet").split()]
+    kept = ",".join(["-all", *(f"+{name}" for name in names)])
+    return ["setpriv", f"--bounding-set={kept}", f"--inh-caps={kept}"]
+
+
+def test_loader_and_agent_of_the_units_run_what_is_wished(node: Node, compiled: Callable[[str], Path]) -> None:
+    _, *loader = shlex.split(value(LOADER, "ExecStart"))
+    _, *agent = shlex.split(value(AGENT, "ExecStart"))
+    programs = node.root / "programs.yaml"
+    programs.write_text(MANIFEST)
+    assert "/etc/ebpfconductor/programs.yaml" in agent
+    agent = [str(programs) if word == "/etc/ebpfconductor/programs.yaml" else word for word in agent]
+    node.start_loader(*loader[1:], before=bounded_by(LOADER))
+    node.start_agent(*agent[1:])
+    node.wait_for(lambda: node.running("flows"), "running")
+    assert node.json("get", "flows")["source"] == "file"
+    assert {part["config"]["external"] for part in node.json("list")["items"]} == {"ip"}
+    node.wait_for(lambda: node.json("top", "--once")["items"][0]["kernelRuns"], "counted runs")
+    node.cli("apply", "-f", "-", stdin=OBJECT.replace("PATH", str(compiled("counters"))))
+    node.wait_for(lambda: node.json("kernel", "get", "own")["state"] == "Running", "loaded from the agent's folder")
