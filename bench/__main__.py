@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.table import Row, show
 
-PARTS = ("page", "map", "start")
+PARTS = ("page", "map", "start", "road")
 
 
 def main() -> None:
