@@ -39,6 +39,7 @@ from conductor.managers.cache import CacheManager
 from conductor.managers.disk import disk_problem
 from conductor.managers.files import StateDir
 from conductor.managers.kernel_half import KernelHalf
+from conductor.managers.kernel_identity import identity
 from conductor.managers.logs import LogBook
 from conductor.managers.program import ProgramManager
 from conductor.managers.registry import RegistryManager
@@ -125,7 +126,7 @@ async def _running(config: Config) -> AsyncIterator[None]:
                 objects=state_dir.objects,
                 records=state_dir.root / "kernel",
                 boot_id=boot_id,
-                owner=f"{node}:{state_dir.root}",
+                owner=identity(state_dir.root / "identity"),
                 interfaces=Interfaces(),
                 publish=bus.publish,
                 clock=time.time,
@@ -251,6 +252,8 @@ async def _snapshots(
             queues={"events": bus},
             reconcile=asdict(half.counters),
             road=None if road.status.road == "none" else (road.status.road, road.status.connected),
+            road_counts=asdict(road.counters),
+            strays=half.strays.counts(),
             calls=server.counts,
             requests=door.requests,
             loop_lag=door.loop_lag,

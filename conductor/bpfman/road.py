@@ -61,6 +61,10 @@ class BpfmanRoad:
         """List what the daemon holds with exactly these metadata, links included."""
         return await self._ask(lambda session: session.loaded(match))
 
+    async def unmanaged(self) -> tuple[KernelLoaded, ...] | None:
+        """List what the kernel runs and the daemon does not hold: only the Rust daemon tells."""
+        return await self._ask(lambda session: session.unmanaged())
+
     async def load(self, load: KernelLoad) -> tuple[KernelLoaded, ...]:
         """Load the programs of one object: all share its maps, or none is loaded."""
         loaded = await self._ask(lambda session: session.load(load))

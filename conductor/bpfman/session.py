@@ -14,7 +14,13 @@ from conductor.bpfman.call import Method, exchange
 from conductor.bpfman.channel import OneConnection
 from conductor.bpfman.flavour import Daemon, Flavour, probe
 from conductor.bpfman.refusals import refusal
-from conductor.bpfman.wire import load_response_from_wire, load_to_wire, loaded_from_wire, runs_from_wire
+from conductor.bpfman.wire import (
+    load_response_from_wire,
+    load_to_wire,
+    loaded_from_wire,
+    runs_from_wire,
+    unmanaged_from_wire,
+)
 from conductor.bpfman.wire_links import attach_to_wire
 from conductor.errors import Code, ConductorError, KernelRefused, NotFound, NotSupported, VerifierRejected
 from conductor.model.ids import LinkId, ProgramId
@@ -97,6 +103,13 @@ class Session:
             return tuple(found)
         asked = [await self._links(program) for program in found]
         return tuple(program for program in asked if program is not None)
+
+    async def unmanaged(self) -> tuple[KernelLoaded, ...] | None:
+        """List what the daemon sees in the kernel and does not hold; None from those that list only what they hold."""
+        if self.daemon.flavour is not Flavour.RUST:
+            return None
+        answer = await self._call(_LIST, ListRequest(bpfman_programs_only=False))
+        return tuple(unmanaged_from_wire(item.kernel_info) for item in answer.results if item.info is None)
 
     def _parse(self, item: Any) -> KernelLoaded:
         return loaded_from_wire(item.info, item.kernel_info, bpfman_numbers=self.daemon.flavour is not Flavour.RUST)

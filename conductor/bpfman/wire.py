@@ -38,6 +38,7 @@ __all__ = [
     "runs_from_wire",
     "type_from_wire",
     "type_to_wire",
+    "unmanaged_from_wire",
 ]
 
 ACTUAL_TYPE = "bpfman.io/actual-type:"
@@ -136,12 +137,22 @@ def loaded_from_wire(info: ProgramInfo, kernel: KernelProgramInfo, *, bpfman_num
         id=ProgramId(kernel.id),
         name=info.name,
         type=type_from_wire(kernel.program_type, info.name, metadata) if bpfman_numbers else None,
-        tag=kernel.tag.zfill(16) if kernel.tag else "",  # the Rust daemon leaves leading zeros out
+        tag=_tag(kernel),
         map_ids=tuple(kernel.map_ids),
         map_pin_path=info.map_pin_path,
         links=tuple(LinkId(link) for link in info.links),
         metadata={key: value for key, value in metadata.items() if not key.startswith(ACTUAL_TYPE)},
     )
+
+
+def unmanaged_from_wire(kernel: KernelProgramInfo) -> KernelLoaded:
+    """Parse what is told of a program that the daemon did not load: what the kernel says of it."""
+    id_ = ProgramId(kernel.id)
+    return KernelLoaded(id=id_, name=kernel.name, type=None, tag=_tag(kernel), map_ids=tuple(kernel.map_ids))
+
+
+def _tag(kernel: KernelProgramInfo) -> str:
+    return kernel.tag.zfill(16) if kernel.tag else ""  # the Rust daemon leaves leading zeros out
 
 
 def loaded_to_wire(loaded: KernelLoaded) -> tuple[ProgramInfo, KernelProgramInfo]:

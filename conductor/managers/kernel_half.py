@@ -22,6 +22,7 @@ from conductor.managers.kernel_maps import functions_of, open_granted
 from conductor.managers.kernel_pass import KernelPass, ObjectFiles
 from conductor.managers.kernel_records import LinkRecords
 from conductor.managers.kernel_runs import KernelRuns
+from conductor.managers.kernel_strays import Strays
 from conductor.managers.kernel_tasks import Announcer, beside
 from conductor.model.events import Event, RoadChanged
 from conductor.model.grants import MapGrant
@@ -56,12 +57,13 @@ class KernelHalf:
         entries: Entries,
         work: KernelPass,
         counters: KernelCounters,
+        strays: Strays,
         publish: Callable[[Event], Awaitable[None]],
         resync: float,
     ) -> None:
         self._kernel, self._open, self._interfaces = kernel, open_map, interfaces
         self._runs = KernelRuns(kernel=kernel)
-        self._entries, self._pass, self.counters = entries, work, counters
+        self._entries, self._pass, self.counters, self.strays = entries, work, counters, strays
         self._publish, self._resync = publish, resync
         self._desired: Mapping[Name, Wish] | None = None
         self._asked = self._tried = 0
@@ -99,6 +101,7 @@ class KernelHalf:
         entries = Entries(clock=clock, now=now, jitter=jitter, changed=announcer.mark)
         kept = LinkRecords(path=records, boot_id=boot_id)
         kept.load()
+        strays = Strays(kernel=kernel, owner=owner)
         hands = KernelHands(
             kernel=kernel,
             records=kept,
@@ -108,6 +111,7 @@ class KernelHalf:
             counters=counters,
             note=entries.note,
             remark=entries.remark,
+            strays=strays,
         )
         self = cls(
             kernel=kernel,
@@ -123,6 +127,7 @@ class KernelHalf:
                 counters=counters,
             ),
             counters=counters,
+            strays=strays,
             publish=publish,
             resync=resync,
         )
@@ -131,6 +136,7 @@ class KernelHalf:
             "kernel half: announcer": announcer.run(),
             "kernel half: road": self._watch_road(),
             "kernel half: interfaces": self._watch_interfaces(),
+            "kernel half: strays": strays.run(),
         }
         async with beside(tasks, before_end=self._stop):
             yield self
@@ -236,6 +242,7 @@ class KernelHalf:
             if status.connected:
                 self._road_came = True
                 self._wake.set()
+                self.strays.look_again()
             if status.connected is not was_connected:
                 was_connected = status.connected
                 await self._publish(RoadChanged(connected=status.connected))

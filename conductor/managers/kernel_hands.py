@@ -10,6 +10,7 @@ from conductor.errors import AnswerLost, ConductorError, KernelAway, KernelRefus
 from conductor.managers.kernel_counters import KernelCounters
 from conductor.managers.kernel_loads import KernelLoads
 from conductor.managers.kernel_records import LinkRecords
+from conductor.managers.kernel_strays import Strays
 from conductor.managers.kernel_ties import KernelTies, words
 from conductor.model.ids import LinkId, Name, ProgramId
 from conductor.plan.kernel import Action, Adopt, AttachLink, DetachLink, Forget, Load, Replace, Unload, Wait
@@ -33,7 +34,9 @@ class KernelHands:
         counters: KernelCounters,
         note: Callable[[Name, str], None],
         remark: Callable[[Name, str], None],
+        strays: Strays,
     ) -> None:
+        self._strays = strays
         self._kernel, self._records = kernel, records
         self._owner, self._boot_id = owner, boot_id
         self._counters, self._note = counters, note
@@ -50,7 +53,9 @@ class KernelHands:
 
     async def world(self) -> tuple[LoadedSet, ...]:
         """Read what the daemon holds of ours, whoever of us loaded it."""
-        return sets_of(await self._kernel.loaded({OWNER: self._owner}), self._boot_id)
+        held = await self._kernel.loaded({OWNER: self._owner})
+        self._strays.know(held)
+        return sets_of(held, self._boot_id)
 
     async def perform(self, action: Action) -> None:
         """Do one action. Raises what the road raised; the world is read again before the next decision."""

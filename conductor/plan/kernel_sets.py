@@ -14,10 +14,10 @@ from conductor.model.ids import LinkId, Name, ProgramId
 from conductor.model.kernel import KernelProgramSpec, KernelType, Link
 from conductor.ports import KernelLoaded
 
-__all__ = ["OWNER", "KernelWant", "LinkRecord", "LinkWant", "LoadedSet", "load_hash", "sets_of", "stamp"]
+__all__ = ["APP", "OWNER", "KernelWant", "LinkRecord", "LinkWant", "LoadedSet", "load_hash", "sets_of", "stamp"]
 
 OWNER = "ebpfconductor.io/owner"
-_APP = "ebpfconductor.io/app"
+APP = "ebpfconductor.io/app"
 _SPEC = "ebpfconductor.io/spec"
 _GENERATION = "ebpfconductor.io/generation"
 _BOOT = "ebpfconductor.io/boot-id"
@@ -27,7 +27,7 @@ _LENDER = "ebpfconductor.io/map-owner-load"
 _MAPS = "ebpfconductor.io/maps-load"
 _LAYOUTS = "ebpfconductor.io/map-layouts"
 _BPFMAN_NAME = "bpfman.io/ProgramName"
-_OURS = (OWNER, _APP, _SPEC, _GENERATION, _BOOT, _WRITABLE, _TOKEN, _LENDER, _MAPS, _LAYOUTS, _BPFMAN_NAME)
+_OURS = (OWNER, APP, _SPEC, _GENERATION, _BOOT, _WRITABLE, _TOKEN, _LENDER, _MAPS, _LAYOUTS, _BPFMAN_NAME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ def stamp(
     """Metadata of a Load, by which it is found again; the wish's own labels come along and never win."""
     ours = {
         OWNER: owner,
-        _APP: want.name,
+        APP: want.name,
         _SPEC: want.hash,
         _GENERATION: str(want.generation),
         _BOOT: boot_id,
@@ -143,7 +143,7 @@ def sets_of(loaded: Collection[KernelLoaded], boot_id: str) -> tuple[LoadedSet, 
     """Group what the daemon lists by the Load that it came from, in order of ids."""
     groups: dict[tuple[str, str], list[KernelLoaded]] = {}
     for program in sorted(loaded, key=lambda p: p.id):
-        key = (program.metadata.get(_APP, ""), program.metadata.get(_TOKEN, ""))
+        key = (program.metadata.get(APP, ""), program.metadata.get(_TOKEN, ""))
         groups.setdefault(key, []).append(program)
     return tuple(_set(name, token, members, boot_id) for (name, token), members in groups.items())
 

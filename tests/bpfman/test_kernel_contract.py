@@ -179,6 +179,19 @@ def test_map_owner_with_another_layout_is_refused_by_name(world: WorldMaker) -> 
     run(world, story)
 
 
+def test_what_is_held_is_not_unmanaged(world: WorldMaker) -> None:
+    async def story(w: World) -> None:
+        loaded = await w.kernel.load(w.load())
+        unmanaged = await w.kernel.unmanaged()
+        if w.kernel.status.flavour != "bpfman-rust":
+            assert unmanaged is None
+            return
+        assert unmanaged is not None
+        assert not {p.id for p in loaded} & {p.id for p in unmanaged}
+
+    run(world, story)
+
+
 def test_connection_tells_the_present_first(world: WorldMaker) -> None:
     async def story(w: World) -> None:
         await w.kernel.loaded({})

@@ -194,7 +194,11 @@ class _Bpfman(BpfmanBase):
         found = await self._kernel.loaded(list_request.match_metadata)
         if self._manners is Manners.GO:
             found = tuple(replace(program, links=()) for program in found)
-        return ListResponse(results=[ListResult(*loaded_to_wire(program)) for program in found])
+        results = [ListResult(*loaded_to_wire(program)) for program in found]
+        if self._manners is Manners.RUST and not list_request.bpfman_programs_only:
+            orphans = await self._kernel.unmanaged() or ()
+            results += [ListResult(kernel_info=loaded_to_wire(program)[1]) for program in orphans]
+        return ListResponse(results=results)
 
     @override
     async def get(self, get_request: GetRequest) -> GetResponse:

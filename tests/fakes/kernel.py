@@ -83,6 +83,8 @@ class FakeKernel:
         """Taken one by one by calls that change something; empty: none."""
         self.refusals: dict[str, ConductorError] = {}
         """Error by verb (`load`, `attach`, `detach`, `unload`) or by attach target, until taken out."""
+        self.orphans: list[KernelLoaded] | None = None
+        """Programs in the kernel that are not held; None: not told, as by most daemons."""
         self.refused_objects: dict[str, str] = {}
         """Verb that is refused by object: one that never loads, or loads and never attaches."""
         self.owner_refusal: ConductorError | None = None
@@ -142,6 +144,10 @@ class FakeKernel:
         await self._reach()
         fitting = [p for p in self.programs.values() if match.items() <= p.metadata.items()]
         return tuple(replace(p, links=self._links_of(p.id)) for p in fitting)
+
+    async def unmanaged(self) -> tuple[KernelLoaded, ...] | None:
+        await self._reach()
+        return None if self.orphans is None else tuple(self.orphans)
 
     def _links_of(self, program: ProgramId) -> tuple[LinkId, ...]:
         return tuple(id_ for id_, link in self.links.items() if link.program == program)
