@@ -1,0 +1,76 @@
+"""Every command of docs/wasm.md is run as it stands there, but for sudo; `load` and `apply` meet a real agent."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conductor.cli.wasm_project import Language
+from conductor.cli.wasm_tools import missing
+from tests.e2e.node import Node, launched
+from tests.sdk.conftest import REQUIRED, ROOT, examples_of
+
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
+GUIDE = (ROOT / "docs/wasm.md").read_text()
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    with launched() as node:
+        node.start("--kernel", "embedded")
+        yield node
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with `conductor` on the way to it."""
+    lacks = missing(Language.C, kernel_half=True)
+    if lacks and Language.C not in REQUIRED:
+        pytest.skip(f"needs the Debian packages {', '.join(lacks.values())}")
+    (tmp_path / "bin").mkdir()
+    command = tmp_path / "bin" / "conductor"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m conductor "$@"\n')
+    command.chmod(0o755)
+    return tmp_path
+
+
+def commands() -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
+    return [line.removeprefix("sudo ") for block in blocks for line in block.splitlines()]
+
+
+def test_every_command_of_the_guide_works_in_its_order(node: Node, place: Path) -> None:
+    environment = os.environ | {
+        "CONDUCTOR_AGENT_SOCKET": str(node.socket),
+        "PATH": f"{place / 'bin'}:{os.environ['PATH']}",
+    }
+    assert len(commands()) >= 15
+    for line in commands():
+        done = subprocess.run(line.split(), cwd=place, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
+        if " apply " in line:
+            node.wait_for(lambda: any(name == "counter_calls_total" for name, _ in node.series()), "on the page", 10)
+        if " load " in line:
+            node.wait_for(lambda: any(name == "watcher_ticks_total" for name, _ in node.series()), "on the page", 5)
+
+
+def test_the_table_of_examples_says_what_there_is() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|([^|]*)\|([^|]*)\|([^|]*)\|$", GUIDE, re.MULTILINE)
+    said = {language: sorted(row[0] for row in rows if row[1 + i].strip()) for i, language in enumerate(Language)}
+    assert said == {language: examples_of(language) for language in Language}
+
+
+def test_a_need_without_a_grant_is_refused_with_the_option(node: Node, place: Path) -> None:
+    environment = os.environ | {"CONDUCTOR_AGENT_SOCKET": str(node.socket)}
+    for words in (["wasm", "new", "counter", "--lang", "c"], ["wasm", "build", "counter"]):
+        subprocess.run([place / "bin/conductor", *words], cwd=place, env=environment, capture_output=True, check=True)
+    said = node.cli("load", "wasm", str(place / "counter/counter.wasm"), ok=False)
+    assert said.returncode == 1
+    assert "counts" in said.stderr
+    assert "--map" in said.stderr
