@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -10,7 +9,7 @@ from typing import Final
 from conductor.ports import MapHandle
 from conductor.wasm.abi import Error
 from conductor.wasm.inbox import Inbox, Ledger, Piece, Room
-from conductor.wasm.memory import GuestMemory, Refused
+from conductor.wasm.memory import GuestMemory, Refused, move
 from conductor.wasm.pump import Subscription
 
 __all__ = ["Stream", "Streams", "bring"]
@@ -90,6 +89,6 @@ def bring(memory: GuestMemory, stream: Stream, pieces: list[Piece]) -> tuple[int
     size = 0
     at = memory.at(stream.buffer, stream.size)
     for piece in pieces:
-        ctypes.memmove(at + size, piece.address, piece.size)
+        move(at + size, piece.address, piece.size)
         size += piece.size
     return size, sum(piece.count for piece in pieces)
