@@ -167,6 +167,29 @@ export class Map {
     if (<u32>values.length * sizeof<V>() < count * this.info.stride || <u32>found.length < count) return Fault.NO_ROOM;
     return raw.map_lookup(this.handle, at(keys), count, at(values), at(found));
   }
+
+  /** Write `count` entries (flags: 0 any, 1 only new, 2 only present); answers how many were written. */
+  update<K, V>(keys: StaticArray<K>, values: StaticArray<V>, count: u32, flags: u32 = 0): i32 {
+    if (<u32>keys.length * sizeof<K>() < count * this.info.key_size) return Fault.NO_ROOM;
+    if (<u32>values.length * sizeof<V>() < count * this.info.stride) return Fault.NO_ROOM;
+    return raw.map_update(this.handle, at(keys), at(values), count, flags);
+  }
+
+  /** Delete `count` keys; answers how many were there. */
+  remove<K>(keys: StaticArray<K>, count: u32): i32 {
+    if (<u32>keys.length * sizeof<K>() < count * this.info.key_size) return Fault.NO_ROOM;
+    return raw.map_delete(this.handle, at(keys), count);
+  }
+
+  /** Take elements of a queue or stack; answers how many. */
+  pop<V>(values: StaticArray<V>): i32 {
+    return raw.map_pop(this.handle, at(values), values.length * sizeof<V>() / max<u32>(this.info.stride, 1));
+  }
+
+  /** Begin the walk of `batch` anew. */
+  rewind(): i32 {
+    return raw.map_rewind(this.handle);
+  }
 }
 
 /** Say something in the program's log. */
@@ -214,6 +237,28 @@ export function writeOne(operation: Operation, id: i32, value: f64): i32 {
   return write(operation, [id], [value], 1);
 }
 
+/** Write pre-binned histograms: for each series one row of bucket counts (the last is +Inf) at `bins`, and one sum. */
+export function writeBins(
+  operation: Operation, metric: i32, ids: StaticArray<i32>, bins: StaticArray<f64>, sums: StaticArray<f64>, count: i32): i32 {
+  if (count > ids.length || count > sums.length) return Fault.ARGUMENT;
+  return raw.metric_bins(operation, metric, at(ids), at(bins), at(sums), count);
+}
+
+/** Take series off the page. */
+export function removeSeries(ids: StaticArray<i32>): i32 {
+  return raw.metric_remove(at(ids), ids.length);
+}
+
+/** Nanoseconds since 1970. */
+export function wallClock(): i64 {
+  return raw.clock(0);
+}
+
+/** Nanoseconds that never go back. */
+export function monotonic(): i64 {
+  return raw.clock(1);
+}
+
 /** Have the records of a ring buffer delivered to conductor_v1_events; only from start. Keep `buffer` in a global. */
 export function openStream(map: Map, buffer: StaticArray<u64>): i32 {
   return raw.stream_open(map.handle, at(buffer), buffer.length << 3);
@@ -248,7 +293,25 @@ export function chars(from: usize, most: i32): string {
   return String.UTF8.decodeUnsafe(from, size);
 }
 
-/** The sized texts that look-ups answer: `offset` moves on through `bytes`. */
+/** Who stands behind `count` addresses of 16 bytes: per address kind, namespace and name, as Texts; null on a refusal. */
+export function lookupWorkloads(addresses: StaticArray<u8>, count: u32): StaticArray<u8> | null {
+  if (<u32>addresses.length < 16 * count) return null;
+  const size = raw.lookup_workloads(at(addresses), count, 0, 0);
+  if (size < 0) return null;
+  const out = new StaticArray<u8>(size);
+  return raw.lookup_workloads(at(addresses), count, at(out), size) == size ? out : null;
+}
+
+/** The containers of cgroup ids: per id container id and pod UID, as Texts; null on a refusal. */
+export function lookupContainers(ids: StaticArray<u64>, count: u32): StaticArray<u8> | null {
+  if (<u32>ids.length < count) return null;
+  const size = raw.lookup_containers(at(ids), count, 0, 0);
+  if (size < 0) return null;
+  const out = new StaticArray<u8>(size);
+  return raw.lookup_containers(at(ids), count, at(out), size) == size ? out : null;
+}
+
+/** The sized texts that look-ups answer, one after the other. */
 export class Texts {
   private from: usize;
 
