@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import platform
 from collections.abc import Callable, Iterator
@@ -25,8 +24,6 @@ from conductor.model.kernel import TracepointLink
 from conductor.ports import Program
 from tests.builtin.lan import Host, make_lan
 from tests.builtin.world import FakeState, World, eventually
-
-_lans = itertools.count(os.getpid() * 8)
 
 
 @dataclass
@@ -87,7 +84,7 @@ def kernel_half() -> Iterator[KernelHalf]:
 @pytest.fixture
 def lan(netns: Callable[[], str]) -> tuple[Host, Host]:
     """Two hosts: the first is called `left`, the second `right`."""
-    return make_lan(netns, next(_lans))
+    return make_lan(netns)
 
 
 @dataclass

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import ipaddress
+import itertools
 import os
+import secrets
 import socket
 import subprocess
 import threading
@@ -17,6 +19,9 @@ __all__ = ["Host", "Join", "drain", "join", "packed", "talk"]
 
 CLONE_NEWNET = 0x40000000
 TIMEOUT = 10.0
+NETWORKS = 1 << 22
+"""Networks of four addresses in 10.0.0.0/8."""
+_numbers = itertools.count(secrets.randbelow(NETWORKS))  # by chance: process numbers repeat in PID namespaces
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -118,15 +123,16 @@ def packed(address: str) -> bytes:
     return ip.packed if ip.version == 6 else ipaddress.IPv6Address(f"::ffff:{ip}").packed
 
 
-def make_lan(netns: Callable[[], str], number: int) -> tuple[Host, Host]:
-    """Join two new namespaces; `number` makes their addresses unique on this machine."""
-    high, low = divmod(number % 65536, 256)
-    left, right = (Host(netns(), f"10.{high}.{low}.{n}", f"fd00::{high:x}:{low:x}:{n}") for n in (1, 2))
+def make_lan(netns: Callable[[], str]) -> tuple[Host, Host]:
+    """Join two new namespaces with addresses that no other has: programs under test see the whole machine."""
+    number = next(_numbers) % NETWORKS
+    v4 = ipaddress.IPv4Address("10.0.0.0") + number * 4
+    left, right = (Host(netns(), str(v4 + n), f"fd00::{number >> 16:x}:{number & 0xFFFF:x}:{n}") for n in (1, 2))
     ip = ["ip", "-n", left.namespace]
     subprocess.run([*ip, "link", "add", "v", "type", "veth", "peer", "v", "netns", right.namespace], check=True)
     for host in (left, right):
         ip = ["ip", "-n", host.namespace]
-        subprocess.run([*ip, "addr", "add", f"{host.v4}/24", "dev", "v"], check=True)
+        subprocess.run([*ip, "addr", "add", f"{host.v4}/30", "dev", "v"], check=True)
         subprocess.run([*ip, "addr", "add", f"{host.v6}/112", "dev", "v", "nodad"], check=True)
         subprocess.run([*ip, "link", "set", "v", "up"], check=True)
     return left, right

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,7 +45,7 @@ class Wire:
 @pytest.fixture(scope="module")
 def wire() -> Iterator[Wire]:
     with namespaces() as netns, launched() as node:
-        left, right = make_lan(netns, os.getpid() * 8 + 5)
+        left, right = make_lan(netns)
         names = node.root / "names"
         names.write_text(f"{left.v4} left\n{left.v6} left\n{right.v4} right\n{right.v6} right\n")
         node.start("--kernel", "embedded", "--names", str(names), "--node-name", "this-node")

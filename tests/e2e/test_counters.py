@@ -144,7 +144,7 @@ def test_no_series_ever_goes_down(node: Node) -> None:
 
     scraper, chance = Scraper(node), random.Random(seed)
     with namespaces() as netns, scraper.running():
-        left, right = make_lan(netns, os.getpid() * 8 + 6)
+        left, right = make_lan(netns)
         here = Host(left.namespace, "127.0.0.1", "::1")
         ends = [(left, right, right.v4), (right, left, left.v6), (here, here, "127.0.0.1"), (here, here, "::1")]
         routes = [Route(client, server.listen(address, backlog=64), address) for client, server, address in ends]
