@@ -74,7 +74,8 @@ def test_sockets_that_do_not_fit_are_counted(attach: Attach, lan: tuple[Host, Ho
 
 
 def test_room_is_made_and_totals_stay(attach: Attach, lan: tuple[Host, Host], tmp_path: Path) -> None:
-    with attach(pairs=64) as half:
+    """The map holds what one round and the rest of the machine need, and by far not what all rounds do."""
+    with attach(pairs=1024) as half:
         world = World(state=FakeState(tmp_path / "state"), maps=half.maps)
         for host in lan:
             world.lookup.name(host.v4, "ours")
@@ -82,14 +83,14 @@ def test_room_is_made_and_totals_stay(attach: Attach, lan: tuple[Host, Host], tm
         books = Books.of(context, half.maps["pairs"], width=40, counters=3)
         pace = Pace(expire=0.0, idle_when_full=0.0)
         program = Running(context=context, config=parse_config(ServiceMap, {}), books=books, pace=pace)
-        for rounds in range(1, 6):
-            talk_over_new_ports(lan, 15, 1000)
+        for rounds in range(1, 13):
+            talk_over_new_ports(lan, 60, 1000)
 
             def sent() -> float:
                 program.tick()
                 return sum(world.values("service_map_sent_bytes_total", client_name="ours", server_name="ours"))
 
-            eventually(sent, rounds * 15 * 2000)
+            eventually(sent, rounds * 60 * 2000)
         assert lost(world)["pairs"] == 0
-        assert half.maps["pairs"].entries().count < 64
+        assert half.maps["pairs"].entries().count < 1024
         program.close()
