@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -215,10 +216,11 @@ def test_a_shared_folder_lets_the_group_write_but_not_remove_roots_sockets(place
 
 
 @ROOT_ONLY
-@pytest.mark.parametrize("folder", ["/run", "/var/lib", "/etc/cron.d", "/"])
+@pytest.mark.parametrize("folder", ["/run", "/var/lib", "/usr/lib", "/"])
 def test_a_folder_of_the_system_keeps_its_mode(folder: str) -> None:
     before = Path(folder).stat().st_mode
-    with pytest.raises(StateUnwritable, match="folder of its own"):
+    everybody_may = before & 0o3 == 0o3  # a container's /run, for one: nothing is to be done and nothing to be said
+    with nullcontext() if everybody_may else pytest.raises(StateUnwritable, match="folder of its own"):
         shared_folder(Path(folder), STRANGER)
     assert Path(folder).stat().st_mode == before
 
