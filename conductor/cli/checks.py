@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from conductor.cli.roads import ask, grants_of
 from conductor.cli.view import closed, code
 from conductor.config import Config
-from conductor.errors import InvalidConfig
+from conductor.errors import ConductorError, InvalidConfig, KernelAway
 from conductor.managers.disk import disk_problem
 from conductor.model.agent import AgentInfo
 from conductor.privilege import identity_of
@@ -69,7 +70,8 @@ def road(config: Config, info: AgentInfo | None) -> Iterator[Finding]:
         ("bpfman", config.bpfman_socket, "only needed for --kernel bpfman"),
         ("loader", config.loader_socket, "start it with `sudo conductor up`"),
     ):
-        yield _listens(name, path, helps)
+        listens = _listens(name, path, helps)
+        yield listens if listens.answer is not Answer.YES else _answers(name, path)
     if info is None:
         yield _listens("agent", config.agent_socket, "start it with `sudo conductor up`")
         return
@@ -77,6 +79,7 @@ def road(config: Config, info: AgentInfo | None) -> Iterator[Finding]:
     flavour = " ".join(filter(None, (info.road, info.flavour, info.road_version)))
     answer = Answer.YES if info.road_connected else Answer.NO
     yield Finding(area="road", name="road in use", answer=answer, detail=info.road_problem or flavour)
+    yield from _grants(config, info)
     ready = Answer.YES if info.ready else Answer.NO
     yield Finding(area="road", name="ready", answer=ready, detail="; ".join(info.reasons))
 
@@ -120,6 +123,27 @@ def later(config: Config) -> Iterator[Finding]:
     detail = "this version has no Kubernetes part yet" if asked else "no cluster is configured (--kubeconfig)"
     yield Finding(area="outside", name="API server", answer=Answer.UNKNOWN, detail=detail)
     yield Finding(area="outside", name="registry", answer=Answer.UNKNOWN, detail="this version pulls no images yet")
+
+
+def _answers(name: str, path: Path) -> Finding:
+    """Which daemon it is and what it can do."""
+    told = ask(path)
+    if isinstance(told, ConductorError):
+        answer = Answer.UNKNOWN if isinstance(told, KernelAway) else Answer.NO
+        return Finding(area="road", name=name, answer=answer, detail=f"{path}: {told}")
+    flavour, can, _ = told
+    return Finding(area="road", name=name, answer=Answer.YES, detail=f"{flavour} on {path}: {can}")
+
+
+def _grants(config: Config, info: AgentInfo) -> Iterator[Finding]:
+    """Who keeps programs within their grants on the road in use."""
+    if not info.road_connected:
+        return
+    assistant = ask(config.loader_socket) if info.flavour.startswith("bpfman") else None
+    told = assistant if assistant and not isinstance(assistant, ConductorError) else grants_of(info.flavour)
+    detail = told if isinstance(told, str) else told[2]
+    kernel = Answer.YES if detail == "by the kernel" else Answer.NO
+    yield Finding(area="road", name="grants enforced", answer=kernel, detail=detail)
 
 
 def _listens(name: str, path: Path, helps: str) -> Finding:

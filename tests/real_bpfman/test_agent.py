@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from conductor.bpfman.flavour import Flavour
-from tests.e2e.node import told
+from tests.e2e.node import CONDUCTOR, told
 from tests.e2e.test_life import load_service_map, transfer
 from tests.real_bpfman.bed import started
 from tests.real_bpfman.node import RealNode, beside
@@ -69,6 +71,19 @@ def test_agent_without_rights_tells_the_same_metrics(node: RealNode, way: str) -
     if way == "assist":
         node.wait_for(lambda: told(node.series(), RUNS, program="service_map") > 0, "counting runs")
     assert any(name == RUNS for name, _ in node.series()) == (way == "assist")
+
+
+@pytest.mark.parametrize(("flavour", "way"), WAYS)
+def test_doctor_tells_who_answers_and_who_enforces_grants(node: RealNode, flavour: Flavour, way: str) -> None:
+    node.begin("--groups", str(GROUP))
+    flags = [word for flag, place in node.paths().items() if flag.endswith("-socket") for word in (flag, place)]
+    done = subprocess.run([*CONDUCTOR, "doctor", "-o", "json", *flags], capture_output=True, text=True, check=False)
+    told = {item["name"]: item for item in json.loads(done.stdout)["items"]}
+    assert told["bpfman"]["answer"] == "yes"
+    assert told["bpfman"]["detail"].startswith(f"{flavour} on ")
+    assert told["road in use"]["detail"] == f"bpfman {flavour}"
+    assert told["grants enforced"]["answer"] == ("yes" if way == "assist" else "no")
+    assert told["loader"]["answer"] == ("yes" if way == "assist" else "no")
 
 
 @pytest.mark.parametrize(("flavour", "way"), WAYS)
