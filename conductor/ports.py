@@ -327,6 +327,8 @@ class InstanceCost:
     events_delivered: int = 0
     events_queued: int = 0
     events_dropped: Mapping[str, int] = field(default_factory=dict)
+    kernel_losses: int | None = None
+    """Events that the kernel half could not hand over; None where it does not count them."""
 
 
 class Instance(Protocol):

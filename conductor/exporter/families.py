@@ -29,6 +29,11 @@ PROGRAM: Final = (
     _gauge("program_memory_bytes", "Memory of the user-space half.", _P, unit="bytes"),
     _counter("program_kernel_run_seconds_total", "Run time of the kernel half.", _P, unit="seconds"),
     _counter("program_kernel_runs_total", "Runs of the kernel half.", _P),
+    _counter("program_events_taken_total", "Events taken from ring buffers: delivered, dropped or queued.", _P),
+    _gauge("program_events_queued", "Events that wait for the program.", _P),
+    _counter(
+        "program_kernel_losses_total", "Events that the kernel half could not hand over, where it counts them.", _P
+    ),
     _counter("program_events_delivered_total", "Events handed to the program.", _P),
     _counter("program_events_dropped_total", "Events lost before the program, by reason.", _P, "reason"),
     _gauge("program_series", "Series of the program on this page.", _P),

@@ -19,6 +19,7 @@ class Spent:
         self.counts = TickCounts()
         self._cpu = 0.0
         self._taken = 0
+        self._losses: int | None = None
         self._delivered = 0
         self._dropped: Counter[str] = Counter()
 
@@ -26,6 +27,7 @@ class Spent:
         """Add what an instance cost that has ended."""
         self._cpu += cost.cpu_seconds
         self._taken += cost.events_taken
+        self._losses = _sum(self._losses, cost.kernel_losses)
         self._delivered += cost.events_delivered
         self._dropped.update(cost.events_dropped)
 
@@ -36,6 +38,7 @@ class Spent:
             name=name,
             cpu_seconds=self._cpu + now.cpu_seconds,
             memory_bytes=now.memory_bytes,
+            kernel_losses=_sum(self._losses, now.kernel_losses),
             events_taken=self._taken + now.events_taken,
             events_queued=now.events_queued,
             events_delivered=self._delivered + now.events_delivered,
@@ -45,3 +48,7 @@ class Spent:
             last_tick=self.counts.last,
             last_tick_ok=self.counts.last_ok,
         )
+
+
+def _sum(before: int | None, now: int | None) -> int | None:
+    return before if now is None else (before or 0) + now

@@ -118,6 +118,8 @@ class Cost:
     events_delivered: int = 0
     events_queued: int = 0
     events_dropped: Mapping[str, int] = field(default_factory=dict)
+    kernel_losses: int | None = None
+    """Events that the kernel half could not hand over; None where it does not count them."""
     log_lines_dropped: int = 0
     ticks: int = 0
     tick_seconds: float = 0.0

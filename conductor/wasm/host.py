@@ -9,14 +9,14 @@ import asyncio
 import hashlib
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Self
 
 from conductor.errors import ConductorError, ModuleUnusable
 from conductor.model.program import UserProgramSpec
-from conductor.ports import LogSink, ProgramContext
+from conductor.ports import LogSink, MapHandle, ProgramContext
 from conductor.wasm.code_cache import CodeCache
 from conductor.wasm.compiler import Compiler
 from conductor.wasm.engine import Engine, ReadyModule
@@ -101,6 +101,7 @@ class Host:
         interval: float,
         ready: ReadyModule,
         fed: bool,
+        losses: Sequence[MapHandle] = (),
     ) -> WasmInstance:
         """Start an instance. Raises what it does; nothing is left behind then."""
         instance = WasmInstance(
@@ -112,6 +113,7 @@ class Host:
             patience=Patience(limits=spec.limits, seconds=self._tuning.throttle_seconds),
             log_sink=context.log,
             wall_seconds=self._tuning.wall_seconds,
+            losses=losses,
         )
         reach = Reach(spec=spec, context=context, config=config, open_stream=instance.streams.open)
         guest = Guest(name=spec.name, engine=self._engine, ready=ready, reach=reach, memory_most=spec.limits.memory)

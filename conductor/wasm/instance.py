@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
 
@@ -17,9 +17,10 @@ from conductor.errors import (
     TickFailed,
 )
 from conductor.model.program import Limits
-from conductor.ports import InstanceCost, LogSink
+from conductor.ports import InstanceCost, LogSink, MapHandle
 from conductor.wasm.guest import Guest
 from conductor.wasm.inbox import Ledger
+from conductor.wasm.losses import KernelLosses
 from conductor.wasm.meter import Bucket
 from conductor.wasm.pool import Lane
 from conductor.wasm.pump import Pump
@@ -83,6 +84,7 @@ class WasmInstance:
         patience: Patience,
         log_sink: LogSink,
         wall_seconds: float,
+        losses: Sequence[MapHandle] = (),
     ) -> None:
         self.name = name
         self._lane, self._pump, self._limits, self._log = lane, pump, limits, log_sink
@@ -91,6 +93,7 @@ class WasmInstance:
         self.streams = Streams(inbox_bytes=limits.inbox, on_offer=self._offered)
         self._guest: Guest | None = None
         self._inherited = Ledger()
+        self._losses = [KernelLosses(handle) for handle in losses]
         self._draining = False
         self._closing = False
         self._closed = False
@@ -133,7 +136,7 @@ class WasmInstance:
     async def tick(self) -> None:
         """Tick. Raises `TickFailed`; `ProgramCrashed` or `BudgetExceeded` when it is beyond use."""
         self._patience.check()
-        answer = await self._on_lane(lambda: self._call("conductor_v1_tick", time.monotonic_ns()))
+        answer = await self._on_lane(self._tick)
         self._patience.note(throttled=self._patience.wait() > self._base_interval)
         if answer != 0:
             raise TickFailed(f"tick answered {answer}; conductor logs {self.name} may tell more")
@@ -148,6 +151,7 @@ class WasmInstance:
             events_delivered=ledger.delivered,
             events_queued=ledger.queued,
             events_dropped=dict(ledger.dropped),
+            kernel_losses=sum(one.count for one in self._losses) if self._losses else None,
         )
 
     def ledger(self) -> Ledger:
@@ -198,6 +202,8 @@ class WasmInstance:
         guest = self._guest
         assert guest is not None
         try:
+            for one in self._losses:
+                one.look()
             cpu, wall = self._limits.cpu_call, self._wall
             guest.start(cpu=cpu, wall=wall)
             for name in ("_initialize", "conductor_v1_start"):
@@ -224,6 +230,11 @@ class WasmInstance:
             raise
         finally:
             self._patience.spend(guest.cpu_seconds - before)
+
+    def _tick(self) -> int:
+        for one in self._losses:
+            one.look()
+        return self._call("conductor_v1_tick", time.monotonic_ns())
 
     def _save(self) -> None:
         if answer := self._call("conductor_v1_save"):
@@ -288,6 +299,8 @@ class WasmInstance:
         except ConductorError:
             log.debug("%s broke while it ended", self.name, exc_info=True)
         finally:
+            for one in self._losses:
+                one.look()
             guest.close()
 
     async def _on_lane(self, job: Callable[[], T], *, hurry_after: float | None = None) -> T:

@@ -103,6 +103,7 @@ class WasmRuntime:
             interval=float(config.get("interval", needs.interval)),
             ready=ready,
             fed=before is None,
+            losses=[context.maps[counter] for counter in needs.losses.values() if counter in context.maps],
         )
         if before is not None:
             await self._proven(new, before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,12 +13,13 @@ import pytest
 from conductor.bpf.maps import BpfMap
 from conductor.bpf.objects import BpfObject
 from conductor.errors import ProgramTrapped
-from conductor.model.grants import Access, MapGrant
+from conductor.model.grants import Access, MapGrant, MapNeed, MapType
 from conductor.model.ids import Name
 from conductor.model.program import Limits
 from conductor.ports import InstanceCost
 from conductor.wasm.instance import WasmInstance
 from conductor.wasm.needs import Needs
+from tests.wasm.conftest import Loaded
 from tests.wasm.guests import ring_counter
 from tests.wasm.world import Worlds
 
@@ -207,3 +209,30 @@ def test_an_unhealthy_new_version_gives_back(world: Worlds, events: BpfObject) -
 
 def total(*instances: WasmInstance) -> int:
     return sum(one.cost().events_delivered for one in instances)
+
+
+def test_losses_in_the_kernel_are_counted_where_it_counts_them(
+    world: Worlds, events: BpfObject, loaded: Loaded
+) -> None:
+    maps = (
+        MapNeed(name="events", type=MapType.RINGBUF, access=Access.CONSUME),
+        MapNeed(name="total", type=MapType.PERCPU_ARRAY),
+    )
+
+    async def run() -> None:
+        counters = loaded("counters")
+        async with world() as here:
+            with opened(events) as ring, opened(counters, "total") as total_:
+                slots = total_.info.cpus
+                total_.update(bytes(4), struct.pack(f"<{slots}Q", *[100] * slots))  # before it looked: not its loss
+                needs = Needs(maps=maps, losses={"events": "total"})
+                one = await here.open(ring_counter(needs), maps={"events": ring, "total": total_}, grants=GRANTS)
+                total_.update(bytes(4), struct.pack(f"<{slots}Q", *[103] * slots))
+                await one.tick()
+                assert one.cost().kernel_losses == 3 * slots
+                two = await here.open(ring_counter(NEEDS), "two", maps={"events": ring}, grants=GRANTS)
+                assert two.cost().kernel_losses is None
+                await one.close()
+                await two.close()
+
+    asyncio.run(run())
