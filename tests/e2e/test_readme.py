@@ -27,7 +27,25 @@ def blocks(language: str) -> list[str]:
 
 def commands() -> list[list[str]]:
     lines = [line.split("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
-    return [shlex.split(line)[2:] for line in lines if line.startswith("sudo conductor ")]
+    return [shlex.split(line)[2:] for line in lines if line.startswith("sudo conductor ") and "counter" not in line]
+
+
+def test_the_wasm_program_of_the_readme_is_built_played_and_applied(node: Node, tmp_path: Path) -> None:
+    lines = [line.split("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    shown = [line.removeprefix("sudo ") for line in lines if "counter" in line]
+    assert len(shown) == 4
+    node.start("--kernel", "embedded")
+    found = {"CONDUCTOR_AGENT_SOCKET": str(node.root / "run/agent.sock"), "PYTHONPATH": str(ROOT)}
+    found["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for line in shown:
+        done = subprocess.run(
+            shlex.split(line), env=os.environ | found, capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
+    node.wait_for(lambda: node.running("counter"), "running")
+    node.wait_for(
+        lambda: [key for key in node.series("?program=counter") if not key[0].startswith("conductor_")], "told"
+    )
 
 
 def test_every_command_of_the_readme_works(node: Node) -> None:
@@ -49,7 +67,7 @@ def test_every_command_of_the_readme_works(node: Node) -> None:
 
 
 def test_every_path_of_the_readme_is_there() -> None:
-    for path in re.findall(r"\]\((?!http)([^)#]+)\)", README) + re.findall(r"(?<=-f )(\S+\.yaml)", README):
+    for path in re.findall(r"\]\((?!http)([^)#]+)\)", README) + re.findall(r"(?<=-f )(examples/\S+\.yaml)", README):
         assert path == "docs/pictures/demo.svg" or (ROOT / path).exists(), path
     for command in ("./dev demo", "./dev test"):
         assert command in README
