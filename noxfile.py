@@ -66,7 +66,7 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Every test that needs this machine alone: pure, real kernel, whole processes, 5 rounds of each fault."""
-    debian(session, *KERNEL_PACKAGES)
+    debian(session, *KERNEL_PACKAGES, *GUESTS["c"])
     as_root(session, PYTHON, "-m", "pytest", *session.posargs)
 
 
@@ -158,6 +158,12 @@ def proto(session: nox.Session) -> None:
     with session.chdir(PROTO):
         command = (PYTHON, "-m", "grpc_tools.protoc", "-I", ".", "--python_betterproto_out=.", *files)
         session.run(*command, external=True, env={"PATH": path})
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Write the parts of documents again that follow from the code."""
+    session.run(PYTHON, "-m", "tests.docs.metrics", external=True)
 
 
 @nox.session
