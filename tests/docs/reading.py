@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 __all__ = ["DOCS", "ROOT", "blocks", "commands"]
@@ -17,8 +16,9 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
-def commands(text: str) -> list[list[str]]:
-    """Words of every line in shell blocks, comments and `sudo` left out; a line that goes on in the next is one."""
-    shown = "".join((*blocks(text, "sh"), *blocks(text, ""))).replace("\\\n", " ")
-    lines = [shlex.split(line, comments=True) for line in shown.splitlines() if line.strip()]
-    return [words[1:] if words[:1] == ["sudo"] else words for words in lines if words]
+def commands(text: str) -> list[str]:
+    """Lines of shell blocks and, where a block has no language, those that begin with a command of ours."""
+    shown = "".join(blocks(text, "sh")).replace("\\\n", " ").splitlines()
+    plain = [line for block in blocks(text, "") for line in block.splitlines()]
+    shown += [line for line in plain if re.match(r"(sudo )?conductor |cat .*\| conductor ", line)]
+    return [line.strip() for line in shown if line.split("#")[0].strip()]

@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
-from conductor.api.counts import BOUNDS
 from conductor.api.manifests import specs_of
 from conductor.config import Config
-from conductor.exporter.families import AGENT, PROGRAM, call_durations
 from conductor.managers.names_file import parse_names
 from conductor.model.status import State
+from tests.docs.metrics import PLACE, rows
 from tests.docs.reading import blocks
 
 PAGE = (Path(__file__).parents[2] / "docs/operators.md").read_text()
 
 
-def rows() -> Iterator[str]:
-    """The metrics as the page shows them."""
-    yield "| metric | kind | meaning |"
-    yield "|---|---|---|"
-    for spec in (*PROGRAM, *AGENT, call_durations(BOUNDS)):
-        labels = f"{{{','.join(spec.labels)}}}" if spec.labels else ""
-        yield f"| `{spec.name}{labels}` | {spec.kind.value} | {spec.help} |"
-
-
 def test_the_table_of_metrics_is_that_of_the_agent() -> None:
-    (shown,) = re.findall(r"<!-- metrics: .*? -->\n(.*?)<!-- /metrics -->", PAGE, re.DOTALL)
-    assert shown.splitlines() == list(rows()), "put these rows there:\n" + "\n".join(rows())
+    (shown,) = PLACE.findall(PAGE)
+    assert shown.splitlines() == list(rows()), "nox -s docs writes it again"
 
 
 def test_settings_manifests_and_names_are_taken_as_they_stand() -> None:

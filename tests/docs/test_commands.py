@@ -1,0 +1,62 @@
+"""Every command that the documents show is run as it stands there, but for the places, which are those of one test.
+
+README.md and wasm.md have tests of their own (tests/e2e/test_readme.py, tests/sdk/test_guide.py).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.reading import DOCS, ROOT, commands
+from tests.e2e.node import Node
+
+pytestmark = [pytest.mark.kernel, pytest.mark.slow]
+ELSEWHERE = {"README.md", "wasm.md"}
+DOCUMENTS = [path for path in sorted(DOCS.glob("*.md")) if path.name not in ELSEWHERE and commands(path.read_text())]
+PREPARED = {"./dev", "git", "pip", "python"}
+"""Commands that made the environment in which this runs: `test_contributing.py` looks at them."""
+
+
+def environment(node: Node, place: Path) -> dict[str, str]:
+    """Variables that send every command to the node, and a `conductor` and a `sudo` on the way."""
+    for name, script in {"conductor": f'exec {sys.executable} -m conductor "$@"', "sudo": 'exec "$@"'}.items():
+        (place / name).write_text(f"#!/bin/sh\n{script}\n")
+        (place / name).chmod(0o755)
+    places = {f"CONDUCTOR_{flag[2:].replace('-', '_').upper()}": value for flag, value in node.paths().items()}
+    path = f"{place}:{os.environ['PATH']}"
+    return os.environ | places | {"CONDUCTOR_HTTP_ADDRESS": f"127.0.0.1:{node.port}", "PATH": path}
+
+
+def test_no_document_is_forgotten() -> None:
+    assert {"cli.md", "operators.md"} <= {path.name for path in DOCUMENTS}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_works_in_its_order(node: Node, tmp_path: Path, document: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    variables = environment(node, tmp_path / "bin")
+    for line in commands(document.read_text()):
+        words = line.removeprefix("sudo ").split()
+        if words[:2] == ["conductor", "up"]:
+            if node.up is None:
+                node.start("--kernel", "embedded")
+            continue
+        if words[0] in PREPARED:
+            continue
+        here = line.replace("127.0.0.1:8080", f"127.0.0.1:{node.port}")
+        done = subprocess.run(
+            here, shell=True, env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}\n{node.log[-2000:]}"
+
+
+def test_examples_in_manifests_are_files_of_ours() -> None:
+    shown = [word for path in (ROOT / "README.md", *DOCUMENTS) for word in path.read_text().split()]
+    named = {word.strip("`") for word in shown if word.startswith("examples/") and word.endswith(".yaml")}
+    assert named
+    assert [name for name in named if not (ROOT / name).is_file()] == []
