@@ -139,7 +139,10 @@ class Session:
         """Whose maps an owner uses: the Go daemon takes no owner but that of the first Load, gone or not."""
         if owner is None:
             return None
-        answer = await self._call(_GET, GetRequest(id=owner))
+        try:
+            answer = await self._call(_GET, GetRequest(id=owner))
+        except NotFound:
+            return owner
         root = None if answer.info is None else answer.info.map_owner_id
         return owner if root is None else ProgramId(root)
 

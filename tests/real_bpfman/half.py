@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
+from conductor.agent import map_layouts
 from conductor.bpf.maps import open_map
 from conductor.managers.kernel_half import KernelHalf, KernelWish
 from conductor.model.events import Event
@@ -63,6 +64,7 @@ class Node:
                 interfaces=FakeInterfaces(Interface(index=1, name="lo", up=True)),
                 publish=self._publish,
                 clock=time.time,
+                layouts=map_layouts,
                 resync=self.resync,
             ) as half,
         ):
