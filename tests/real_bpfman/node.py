@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from typing_extensions import override
 
-from tests.e2e.node import CONDUCTOR, Node, launched
+from tests.e2e.node import Node, launched
 from tests.real_bpfman.daemons import RealDaemon
 from tests.real_bpfman.eyes import bpftool
 
@@ -29,11 +29,9 @@ class RealNode(Node):
         return {**super().paths(), "--bpfman-socket": str(self.daemon.socket)}
 
     @override
-    def _popen(self, *words: str) -> subprocess.Popen[bytes]:
+    def _popen(self, *words: str, before: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         assert self.daemon is not None
-        command = self.daemon.place.inside("env", "-C", "/", *CONDUCTOR, *words)
-        with (self.root / "log").open("ab") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd="/")
+        return super()._popen(*words, before=self.daemon.place.inside("env", "-C", "/", *before))
 
     def begin(self, *options: str) -> None:
         """Start the agent on the road to the real daemon."""
