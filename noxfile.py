@@ -163,7 +163,7 @@ def proto(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Write the parts of documents again that follow from the code."""
-    session.run(PYTHON, "-m", "tests.docs.metrics", external=True)
+    session.run(PYTHON, "-m", "tests.docs.written", external=True)
 
 
 @nox.session

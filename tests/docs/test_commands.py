@@ -1,6 +1,7 @@
 """Every command that the documents show is run as it stands there, but for the places, which are those of one test.
 
-README.md and wasm.md have tests of their own (tests/e2e/test_readme.py, tests/sdk/test_guide.py).
+README.md, wasm.md and contributing.md have tests of their own: tests/e2e/test_readme.py, tests/sdk/test_guide.py and
+test_contributing.py beside this one.
 """
 
 from __future__ import annotations
@@ -16,10 +17,8 @@ from tests.docs.reading import DOCS, ROOT, commands
 from tests.e2e.node import Node
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
-ELSEWHERE = {"README.md", "wasm.md"}
+ELSEWHERE = {"wasm.md", "contributing.md"}
 DOCUMENTS = [path for path in sorted(DOCS.glob("*.md")) if path.name not in ELSEWHERE and commands(path.read_text())]
-PREPARED = {"./dev", "git", "pip", "python"}
-"""Commands that made the environment in which this runs: `test_contributing.py` looks at them."""
 
 
 def environment(node: Node, place: Path) -> dict[str, str]:
@@ -45,8 +44,6 @@ def test_every_command_works_in_its_order(node: Node, tmp_path: Path, document: 
         if words[:2] == ["conductor", "up"]:
             if node.up is None:
                 node.start("--kernel", "embedded")
-            continue
-        if words[0] in PREPARED:
             continue
         here = line.replace("127.0.0.1:8080", f"127.0.0.1:{node.port}")
         done = subprocess.run(
