@@ -34,8 +34,12 @@ class AgentChannel:
             await self._channel.__connect__()
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; what the agent does not read any more is not waited for."""
+        protocol = self._channel._protocol  # noqa: SLF001 -- grpclib has no way to abort
+        transport = getattr(protocol.connection, "_transport", None) if protocol else None
         self._channel.close()
+        if transport is not None and transport.get_write_buffer_size():
+            transport.abort()
 
     async def unary(self, method: str, request: Any, reply: type[R], timeout: float) -> R:
         """Ask once, answer once. Raises what the agent raised, `DeadlineExceeded`, `AgentUnreachable`."""

@@ -28,6 +28,6 @@ def shared() -> Iterator[Node]:
 def clean(shared: Node) -> Iterator[Node]:
     """The shared node, with nothing loaded before, and shown to be so afterwards."""
     yield shared
-    for item in shared.json("list")["items"]:
-        shared.cli("unload", item["name"])
-    assert shared.json("kernel", "list") == {"items": []}
+    for status in shared.ask(lambda agent: agent.list()):
+        shared.ask(lambda agent, name=status.name: agent.unload(name))  # type: ignore[misc]
+    assert shared.is_empty()
