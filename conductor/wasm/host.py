@@ -121,7 +121,7 @@ class Host:
         try:
             await instance.start(guest, fed=fed)
         except asyncio.CancelledError:
-            guest.meter.hurried = True
+            instance.abandon()
             raise
         except ConductorError as exc:
             _log(context.log, exc)

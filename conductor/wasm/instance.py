@@ -97,6 +97,8 @@ class WasmInstance:
         self._draining = False
         self._closing = False
         self._closed = False
+        self._given_up = False
+        """Over its budget for too long: it gets no more records."""
         self._is_fed = False
         self._wake: Callable[[], object] = _nothing
 
@@ -135,7 +137,11 @@ class WasmInstance:
 
     async def tick(self) -> None:
         """Tick. Raises `TickFailed`; `ProgramCrashed` or `BudgetExceeded` when it is beyond use."""
-        self._patience.check()
+        try:
+            self._patience.check()
+        except BudgetExceeded:
+            self._given_up = True
+            raise
         answer = await self._on_lane(self._tick)
         self._patience.note(throttled=self._patience.wait() > self._base_interval)
         if answer != 0:
@@ -180,6 +186,13 @@ class WasmInstance:
             self.streams.end("closed")
             if guest is not None:
                 guest.meter.hurried = True
+
+    def abandon(self) -> None:
+        """End it as soon as it lets itself be ended, for who does not wait any more."""
+        guest = self._guest
+        if guest is not None:
+            guest.meter.hurried = True
+            self._lane.post(guest.close)
 
     async def save(self) -> None:
         """Let it save state, where it can. Raises `ProgramCrashed` when it breaks over it."""
@@ -290,6 +303,8 @@ class WasmInstance:
         if guest is None:
             return
         end = time.monotonic() + DRAIN_SECONDS
+        if self._given_up:
+            self.streams.end("quarantined")
         try:
             while time.monotonic() < end and (stream := self.streams.waiting()) is not None:
                 if not self._deliver(guest, stream):

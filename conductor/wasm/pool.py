@@ -84,6 +84,8 @@ class Pool:
 
     def _grow(self) -> None:
         """Start a thread where jobs wait and too few are at hand (lock held)."""
+        if threading.get_native_id() in self._niced:
+            return  # a thread inherits its maker's priority: the beat will see to it
         now = time.monotonic()
         long = sum(1 for began in self._busy.values() if now - began > BEAT)
         idle = self._threads - len(self._busy)

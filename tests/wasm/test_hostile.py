@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 
 import pytest
 
+from conductor.bpf.maps import BpfMap
+from conductor.bpf.objects import BpfObject
 from conductor.errors import BudgetExceeded, CallBudget, ConductorError, ProgramExited, ProgramTrapped
+from conductor.model.grants import Access, MapGrant
+from conductor.model.ids import Name
 from conductor.model.program import Limits
 from conductor.wasm.abi import Error
 from conductor.wasm.instance import WasmInstance
-from tests.wasm.guests import Wat, counting
+from conductor.wasm.needs import Needs
+from tests.wasm.guests import Wat, counting, ring_counter
 from tests.wasm.world import QUICK, Worlds
 
 SPIN = "(loop $for_ever (br $for_ever))"
@@ -205,6 +211,39 @@ def test_too_much_per_second_is_throttled_then_ended(world: Worlds) -> None:
             with pytest.raises(BudgetExceeded, match=r"limit cpu.*throttled"):
                 await often(one)
             assert one.interval > 0.05
+
+    asyncio.run(run())
+
+
+@pytest.mark.kernel
+def test_records_of_one_that_was_given_up_are_booked_so(world: Worlds, events: BpfObject) -> None:
+    work = (
+        "(local.set $m (i32.const 20000000)) (loop $w (br_if $w (local.tee $m (i32.sub (local.get $m) (i32.const 1)))))"
+    )
+    grants = (MapGrant(name="events", kernel_program=Name("k"), map="events", access=Access.CONSUME),)
+
+    async def run() -> None:
+        async with world() as here:
+            with BpfMap.from_fd(os.dup(events.map_fd("events"))) as ring:
+                one = await here.open(
+                    ring_counter(Needs(interval=0.1), buffer=4096, on_events=work),
+                    maps={"events": ring},
+                    grants=grants,
+                    limits=Limits(cpu=0.001, cpu_call=0.3, inbox=8192),
+                )
+                with pytest.raises(BudgetExceeded, match="throttled"):
+                    await emitting(one)
+                await one.close()
+                cost = one.cost()
+                assert {"inbox_full", "quarantined"} <= set(cost.events_dropped)
+                assert cost.events_taken == cost.events_delivered + sum(cost.events_dropped.values())
+
+    async def emitting(one: WasmInstance) -> None:
+        for _ in range(200):
+            for _ in range(100):
+                os.getppid()
+            await asyncio.sleep(0.05)
+            await one.tick()
 
     asyncio.run(run())
 

@@ -1,0 +1,143 @@
+"""A whole node with wasm programs: the command line, an agent without rights, the real loader and kernel."""
+
+from __future__ import annotations
+
+import base64
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from conductor.model.grants import Access, MapNeed, MapType
+from conductor.wasm.needs import Needs
+from tests.e2e.node import Node, launched, told
+from tests.wasm.guests import Wat, counting, ring_counter
+from tests.wasm.test_compile import bomb
+from tests.wasm.test_hostile import HOST_LOOP, LOGS, SPIN
+
+pytestmark = [pytest.mark.kernel, pytest.mark.slow, pytest.mark.timeout(180)]
+EVENTS = Needs(interval=0.2, maps=(MapNeed(name="events", type=MapType.RINGBUF, access=Access.CONSUME),))
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    with launched() as node:
+        node.start("--kernel", "embedded")
+        yield node
+
+
+@pytest.fixture
+def put() -> Iterator[Callable[[str, bytes], str]]:
+    """Write a module to a place of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+
+        def write(name: str, module: bytes) -> str:
+            path = Path(folder) / f"{name}.wasm"
+            path.write_bytes(module)
+            return str(path)
+
+        yield write
+
+
+Put = Callable[[str, bytes], str]
+
+
+def kernel_program(node: Node, object_: Path) -> None:
+    """events.bpf.c, fed by this very process."""
+    only = base64.b64encode(os.getpid().to_bytes(4, "little")).decode()
+    node.cli(
+        "apply",
+        "-f",
+        "-",
+        stdin=f"""
+apiVersion: ebpfconductor.io/v1alpha1
+kind: KernelProgram
+metadata: {{name: calls}}
+spec:
+  bytecode: {{path: {object_}}}
+  globalData: {{only_pid: "{only}"}}
+  programs: [{{name: on_enter, type: TracePoint, tracepoint: {{links: [{{name: raw_syscalls/sys_enter}}]}}}}]
+""",
+    )
+
+
+def emit(times: int) -> None:
+    for i in range(times):
+        os.getppid()
+        if i % 50 == 49:
+            time.sleep(0.02)
+
+
+def test_a_ring_reaches_a_guest_and_its_update(node: Node, put: Put, compiled: Callable[[str], Path]) -> None:
+    kernel_program(node, compiled("events"))
+    module = put("one", ring_counter(EVENTS))
+    refused = node.cli("load", "wasm", module, ok=False)
+    assert refused.returncode == 1
+    assert "--map events=KERNELPROGRAM:consume" in refused.stderr
+    node.cli("load", "wasm", module, "--map", "events=calls:consume")
+    emit(300)
+    node.wait_for(lambda: told(node.series("?program=one"), "told_total") == 300, "all records")
+    newer = put("newer", ring_counter(EVENTS, buffer=8192))
+    node.cli("update", "one", "--wasm", newer, "--map", "events=calls:consume")
+    emit(200)
+    node.wait_for(lambda: told(node.series("?program=one"), "told_total") == 500, "the new version's records")
+    page = node.series()
+    assert told(page, "conductor_program_events_taken_total", program="one") == 500
+    assert told(page, "conductor_program_events_delivered_total", program="one") == 500
+
+
+def test_a_bad_update_is_taken_back(node: Node, put: Put) -> None:
+    node.cli("load", "wasm", put("one", counting(needs=Needs(interval=0.1))))
+    worse = put("worse", Wat().build(tick="unreachable", needs=Needs(interval=0.1)))
+    refused = node.cli("update", "one", "--wasm", worse, ok=False)
+    assert refused.returncode == 1
+    assert "unreachable" in refused.stderr
+    before = told(node.series("?program=one"), "ticks_total")
+    node.wait_for(lambda: told(node.series("?program=one"), "ticks_total") > before, "the old version ticks")
+    assert node.json("get", "one")["state"] == "Running"
+
+
+def test_hostile_programs_beside_twenty_good_ones(node: Node, put: Put) -> None:
+    good = put("good", counting(needs=Needs(interval=0.2)))
+    for i in range(20):
+        node.cli("load", "wasm", good, "--name", f"good{i}")
+    tick = {
+        "spin": f"{SPIN} (i32.const 0)",
+        "host": f"{HOST_LOOP} (i32.const 0)",
+        "logs": f"{LOGS} (i32.const 0)",
+        "trap": "unreachable",
+        "memory": "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) unreachable",
+    }
+    for name, body in tick.items():
+        module = put(name, Wat().build(tick=body, needs=Needs(interval=0.1)))
+        node.cli("load", "wasm", module, "--limit", "cpu_call=0.3", "--timeout", "0.1s", ok=False)
+    with_bomb = node._popen("load", "wasm", put("bomb", bomb(25_000)))
+    slow_scrapes, slow_calls, ticks = [], [], []
+    end = time.monotonic() + 6
+    while time.monotonic() < end:
+        at = time.monotonic()
+        page = node.series()
+        slow_scrapes.append(time.monotonic() - at)
+        ticks.append([told(page, "ticks_total", program=f"good{i}") for i in range(20)])
+        at = time.monotonic()
+        node.cli("list", "-o", "name")
+        slow_calls.append(time.monotonic() - at)
+        time.sleep(0.2)
+    with_bomb.wait(60)
+    first, last = ticks[0], ticks[-1]
+    gained = [after - before for before, after in zip(first, last, strict=True)]
+    assert min(gained) > 10, gained  # 30 on a quiet machine
+    assert sorted(slow_scrapes)[len(slow_scrapes) // 2] < 0.2, slow_scrapes
+    assert sorted(slow_calls)[len(slow_calls) // 2] < 2.0, slow_calls  # mostly the start of a process
+    for name in tick:  # between tries it says why; during one it does not
+        node.wait_for(partial(has_reason, node, name), f"{name} told")
+    assert {node.json("get", f"good{i}")["state"] for i in range(20)} == {"Running"}
+
+
+def has_reason(node: Node, name: str) -> bool:
+    return node.json("get", name)["reason"] in ("CallBudget", "Trapped", "CrashLoop")
