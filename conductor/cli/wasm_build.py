@@ -76,7 +76,8 @@ def _compiled(project: Project) -> Path:
 def _c(project: Project) -> Path:
     header = "." if (project.folder / "conductor.h").is_file() else str(sdk_folder() / "c")
     flags = ("--target=wasm32-wasi", "--sysroot=/usr", "-mexec-model=reactor", "-O2", "-Wall", f"-I{header}")
-    run(("clang", *flags, "-o", project.module.name, f"{project.name}.c"), within=project.folder)
+    sources = sorted(path.name for path in project.folder.glob("*.c") if not path.name.endswith(".bpf.c"))
+    run(("clang", *flags, "-o", project.module.name, *sources), within=project.folder)
     return project.module
 
 
@@ -94,7 +95,6 @@ def _rust(project: Project) -> Path:
 def _go(project: Project) -> Path:
     command = ("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-w", "-o", project.module.name, ".")
     run(command, within=project.folder, env={"GOOS": "wasip1", "GOARCH": "wasm", "GOTOOLCHAIN": "local"})
-    project.module.with_suffix(".h").unlink(missing_ok=True)
     return project.module
 
 

@@ -73,7 +73,7 @@ def findings(content: bytes) -> Findings:
         shape = shape_of(content)
     except ObjectUnreadable as exc:
         return Findings(size=size, problems=(str(exc),))
-    needs, problem = _needs(content)
+    needs, problem = _needs(content, shape.imports)
     problems = [*_of_size(size), *_of_world(shape), *_of_imports(shape.imports), *_of_exports(shape), *problem]
     return Findings(size=size, shape=shape, needs=needs, problems=tuple(problems or _of_host(content)))
 
@@ -99,12 +99,14 @@ def _stranger(content: bytes) -> str:
     return ""
 
 
-def _needs(content: bytes) -> tuple[Needs | None, tuple[str, ...]]:
+def _needs(content: bytes, imports: Iterable[Import]) -> tuple[Needs | None, tuple[str, ...]]:
     try:
         found = [section.content for section in sections(content) if section.name == NEEDS_SECTION]
-        if not found:
-            said = f"the custom section {NEEDS_SECTION} is missing: maps and settings are unknown; conductor wasm build"
+        if not found and any(one.name in ("map_open", "stream_open") for one in imports):
+            said = f"it opens maps, and the custom section {NEEDS_SECTION} that names them is missing; conductor wasm build"
             return None, (f"{said} writes it from needs.json",)
+        if not found:
+            return Needs(), ()
         if len(found) > 1:
             return None, (f"the custom section {NEEDS_SECTION} is there {len(found)} times",)
         return parse_needs(found[0]), ()

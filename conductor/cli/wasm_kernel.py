@@ -57,10 +57,10 @@ def attached(path: Path, manifest: tuple[ProgramSpec, ...]) -> Iterator[Mapping[
     """
     if os.geteuid() != 0:
         raise NotAllowed("loading eBPF needs root: sudo conductor wasm …")
-    half = next((spec for spec in manifest if isinstance(spec, KernelProgramSpec) and _is_of(spec, path)), None)
-    functions = {function.name: function for function in half.programs} if half else {}
     with ExitStack() as stack:
         opened = stack.enter_context(BpfObject.open(path))
+        half = _of(opened, manifest)
+        functions = {function.name: function for function in half.programs} if half else {}
         plans = {one.name: _makers(one, functions.get(one.name)) for one in opened.programs}
         for one in opened.programs:
             if one.type == 0 and one.name in functions:
@@ -98,9 +98,11 @@ def manifest_beside(file: Path) -> tuple[ProgramSpec, ...]:
     return ()
 
 
-def _is_of(spec: KernelProgramSpec, path: Path) -> bool:
-    named = getattr(spec.bytecode, "path", "")
-    return Path(named).name == path.name
+def _of(opened: BpfObject, manifest: tuple[ProgramSpec, ...]) -> KernelProgramSpec | None:
+    """The kernel program of a manifest that this object can be: it has all its functions."""
+    there = {one.name for one in opened.programs}
+    halves = (spec for spec in manifest if isinstance(spec, KernelProgramSpec))
+    return next((half for half in halves if {function.name for function in half.programs} <= there), None)
 
 
 def _makers(one: ProgramDecl, function: KernelFunctionSpec | None) -> list[Maker]:

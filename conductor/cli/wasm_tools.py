@@ -20,6 +20,8 @@ INCLUDES = tuple(f"-I/usr/include/{triple}" for triple in ("x86_64-linux-gnu", "
 """Where Debian keeps asm/types.h, which `-target bpf` does not look into by itself."""
 _GO_LEAST = (1, 24)
 """//go:wasmexport with -buildmode=c-shared."""
+_NODE_LEAST = 20
+"""What the pinned AssemblyScript asks for."""
 _LONGEST = 1200.0
 """Seconds for one tool; a first `npm ci` or a cold Go build cache is slow."""
 
@@ -114,4 +116,9 @@ def _go() -> dict[str, str]:
 
 
 def _assemblyscript() -> dict[str, str]:
-    return _absent({"node": "nodejs", "npm": "npm"})
+    lacks = _absent({"node": "nodejs", "npm": "npm"})
+    if "node" not in lacks:
+        found = re.match(r"v(\d+)", _said("node", "--version"))
+        if found and int(found[1]) < _NODE_LEAST:
+            lacks[f"node {_NODE_LEAST} or newer; {found[0]} is here"] = "nodejs of a newer release"
+    return lacks

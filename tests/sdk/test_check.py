@@ -21,8 +21,9 @@ def module(body: str, *, needs: bytes | None = b'{"abi": 1}') -> bytes:
     return content if needs is None else with_custom(content, "conductor_v1.needs", needs)
 
 
-def test_a_small_module_is_fine() -> None:
-    assert findings(module(TICK)).problems == ()
+@pytest.mark.parametrize("needs", [b'{"abi": 1}', None])
+def test_a_small_module_is_fine(needs: bytes | None) -> None:
+    assert findings(module(TICK, needs=needs)).problems == ()
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_a_small_module_is_fine() -> None:
         (b"(module)", "WebAssembly text"),
         (b"hello", "no WebAssembly module"),
         (module(TICK)[:-3], "ends in the middle"),
-        (module(TICK, needs=None), "conductor wasm build"),
+        (module(f'(import "conductor_v1" "map_open" (func)) {TICK}', needs=None), "conductor wasm build"),
         (module(TICK, needs=b"{"), "no JSON"),
         (module('(memory (export "memory") 1)'), "conductor_v1_tick is missing"),
         (module(f'{TICK} (func (export "_start"))'), "-buildmode=c-shared"),

@@ -45,6 +45,7 @@ def commands() -> list[str]:
     return [line.removeprefix("sudo ") for block in blocks for line in block.splitlines()]
 
 
+@pytest.mark.slow
 def test_every_command_of_the_guide_works_in_its_order(node: Node, place: Path) -> None:
     environment = os.environ | {
         "CONDUCTOR_AGENT_SOCKET": str(node.socket),
