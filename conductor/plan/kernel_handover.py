@@ -35,8 +35,8 @@ class Heritage:
 
 def handover(want: KernelWant, old: LoadedSet | None, layouts: Mapping[str, str] | None) -> Heritage:
     """Decide from layouts; where one side's are not known (None), types and sizes decide, which the daemon compares."""
-    if old is None or not old.this_boot or want.spec.map_owner is not None:
-        return Heritage()
+    if old is None or not old.this_boot or old.lender or want.spec.map_owner is not None:
+        return Heritage()  # nothing is there, or it is another's
     if want.spec.metadata.get(FRESH, "").lower() == "true":
         return Heritage()
     if layouts is None or old.layouts is None:

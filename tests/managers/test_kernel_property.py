@@ -173,6 +173,8 @@ def check(world: World, half: KernelHalf, last: tuple[KernelWish, ...]) -> None:
     for wish in last:
         if wish.spec.map_owner is not None:
             assert _maps(world, wish.spec.name) == _maps(world, wish.spec.map_owner)
+    owners = [_maps(world, wish.spec.name) for wish in last if wish.spec.map_owner is None]
+    assert len(set(owners)) == len(owners), "maps are shared that nobody lent"
 
 
 def _has_owner(wish: KernelWish, last: tuple[KernelWish, ...]) -> bool:

@@ -80,6 +80,10 @@ def test_maps_of_a_map_owner_are_its_alone() -> None:
     assert handover(want(owner="b"), before(), LAYOUTS) == Heritage()
 
 
+def test_borrowed_maps_are_not_taken_along() -> None:
+    assert handover(want(), replace(before(), lender="of b"), LAYOUTS) == Heritage()
+
+
 def test_maps_of_another_boot_are_gone() -> None:
     assert handover(want(), before(boot="before"), LAYOUTS) == Heritage()
     assert handover(want(), None, LAYOUTS) == Heritage()
