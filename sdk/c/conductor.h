@@ -242,7 +242,8 @@ static inline uint32_t conductor_next(const void *buffer, uint32_t size, uint32_
 				      uint32_t *length)
 {
 	while (at + 8 <= size) {
-		const struct conductor_record *record = (const void *)((const uint8_t *)buffer + at);
+		const struct conductor_record *record =
+			(const struct conductor_record *)((const uint8_t *)buffer + at);
 		uint32_t bytes = record->length & 0x3fffffffu;
 		at += 8 + ((bytes + 7) & ~7u);
 		if (record->length & (1u << 30))

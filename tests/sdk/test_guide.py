@@ -14,7 +14,7 @@ import pytest
 from conductor.cli.wasm_project import Language
 from conductor.cli.wasm_tools import missing
 from tests.e2e.node import Node, launched
-from tests.sdk.conftest import REQUIRED, ROOT, examples_of
+from tests.sdk.conftest import LANGUAGES, REQUIRED, ROOT, Make, examples_of
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
 GUIDE = (ROOT / "docs/wasm.md").read_text()
@@ -75,3 +75,17 @@ def test_a_need_without_a_grant_is_refused_with_the_option(node: Node, place: Pa
     assert said.returncode == 1
     assert "counts" in said.stderr
     assert "--map" in said.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_new_program_is_on_the_page_within_five_seconds_as_it_stands(
+    node: Node, made: Make, language: Language
+) -> None:
+    alone = made(language, "psi_watch")
+    node.cli("load", "wasm", str(alone / "psi_watch.wasm"))
+    node.wait_for(lambda: any(name == "psi_watch_ticks_total" for name, _ in node.series()), "on the page", 5)
+    both = made(language, "syscall_counter")
+    node.cli("apply", "-f", str(both / "manifest.yaml"))
+    node.wait_for(lambda: any(name == "syscall_counter_calls_total" for name, _ in node.series()), "on the page", 5)
+    assert {item["state"] for item in node.json("list")["items"]} == {"Running"}

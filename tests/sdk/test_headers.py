@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
-from conductor.cli.wasm_project import sdk_folder
+from conductor.cli.wasm_check import signature_of
+from conductor.cli.wasm_project import Language, sdk_folder
+from conductor.cli.wasm_shape import shape_of
+from conductor.cli.wasm_tools import missing
 from conductor.wasm.abi import EXPORTS, IMPORTS, LAYOUTS, ROWS_MOST, Error, Level, MapKind, Operation, Type
 
 SDK = sdk_folder()
@@ -120,3 +125,42 @@ def test_the_header_has_a_macro_for_every_export() -> None:
             assert f"CONDUCTOR_EXPORT({export.name.removeprefix('conductor_v1_')})" in C.replace("\\\n", ""), (
                 export.name
             )
+
+
+CALLS_EVERYTHING = """
+#include "conductor.h"
+CONDUCTOR_START() { return conductor_series(conductor_metric("{}")); }
+CONDUCTOR_TICK(now)
+{
+	char buffer[64];
+	const void *data;
+	uint32_t length;
+	struct conductor_rows rows = CONDUCTOR_ROWS(buffer);
+	conductor_row_number(&rows, (uint64_t)now);
+	conductor_row_chars(&rows, "x", 1);
+	conductor_say(CONDUCTOR_INFO, "hello");
+	conductor_next(buffer, 8, 0, &data, &length);
+	return conductor_config_number("x", 1) > 0;
+}
+CONDUCTOR_EVENTS(stream, buffer, size, records) { return buffer[size - 1]; }
+CONDUCTOR_SAVE() { return 0; }
+CONDUCTOR_HEALTHY() { return 1; }
+__attribute__((used)) void *imports[] = {%s};
+"""
+
+
+@pytest.mark.parametrize("language", ["c11", "c++17"])
+def test_the_header_alone_is_enough_for_strict_compilers(tmp_path: Path, language: str) -> None:
+    if lacks := missing(Language.C, kernel_half=False):
+        pytest.skip(f"needs the Debian packages {', '.join(lacks.values())}")
+    source = tmp_path / f"all.{'c' if language == 'c11' else 'cc'}"
+    source.write_text(CALLS_EVERYTHING % ", ".join(f"(void *)conductor_{one.name}" for one in IMPORTS))
+    flags = ("--target=wasm32", "-ffreestanding", "-nostdlib", "-Wl,--no-entry", f"-std={language}", "-Werror", "-Wall")
+    built = tmp_path / "all.wasm"
+    command = ["clang", *flags, "-Wextra", f"-I{SDK / 'c'}", "-o", str(built), str(source)]
+    subprocess.run(command, check=True)
+    found = shape_of(built.read_bytes())
+    assert {one.name: one.signature for one in found.imports} == {one.name: signature_of(one) for one in IMPORTS}
+    exported = {one.name: one.signature for one in found.exports}
+    ours = [one for one in EXPORTS if one.name != "_initialize"]
+    assert {one.name: exported[one.name] for one in ours} == {one.name: signature_of(one) for one in ours}
