@@ -54,7 +54,7 @@ class Life:
         self._maker, self._aim = maker, aim
         self._resolved = aim.resolved
         self._asks = Asks()
-        self._standing = Standing(name=self.name, clock=maker.clock, publish=publish)
+        self._standing = Standing(name=self.name, clock=maker.clock, publish=publish, tell=maker.logs.tell)
         self._patience = Patience(jitter=jitter)
         self._strikes = Strikes()
         self._spent = Spent()

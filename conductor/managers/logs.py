@@ -37,6 +37,12 @@ class LogBook:
         ring.rate = rate
         return ring.write
 
+    def tell(self, name: Name, level: str, message: str) -> None:
+        """Write a line of the agent's about a program; the program's rate is not touched."""
+        ring = self._rings.get(name)
+        if ring is not None:
+            ring.write(level, message, counts=False)
+
     def tail(self, name: Name, n: int = 0) -> tuple[LogLine, ...]:
         """Answer the last `n` kept lines; 0: all of them. An unknown program has said nothing."""
         ring = self._rings.get(name)
@@ -84,7 +90,7 @@ class _Ring:
         with self._lock:
             return tuple(self._lines)
 
-    def write(self, level: str, message: str) -> None:
+    def write(self, level: str, message: str, *, counts: bool = True) -> None:
         line = LogLine(
             program=self._name,
             time=self._clock(),
@@ -92,7 +98,7 @@ class _Ring:
             message=_printable(message),
         )
         with self._lock:
-            if not self._token(line.time):
+            if counts and not self._token(line.time):
                 self.dropped += 1
                 return
             self._lines.append(line)

@@ -15,20 +15,42 @@ from conductor.plan.conditions import condition_of, sentence, starting
 __all__ = ["Standing"]
 
 
-class Standing:
-    """Own a program's condition; `since` moves with state and reason, and every change is published."""
+_LEVELS = {State.FAILED: "error", State.QUARANTINED: "error", State.WAITING: "warning"}
+_PASSING = {State.INITIALIZED, State.UPDATING, State.PULLING}
+"""On the way to an outcome: not worth a line in the log each time that it is tried again."""
 
-    def __init__(self, *, name: Name, clock: Callable[[], float], publish: Callable[[Event], Awaitable[None]]) -> None:
-        self._name, self._clock, self._publish = name, clock, publish
-        self.condition = starting(clock())
+
+class Standing:
+    """Own a program's condition; `since` moves with state and reason; every change is published, every outcome logged."""
+
+    def __init__(
+        self,
+        *,
+        name: Name,
+        clock: Callable[[], float],
+        publish: Callable[[Event], Awaitable[None]],
+        tell: Callable[[Name, str, str], None],
+    ) -> None:
+        self._name, self._clock, self._publish, self._tell = name, clock, publish, tell
+        self.condition = self._told = starting(clock())
 
     async def say(self, condition: Condition) -> None:
         """Change the condition."""
         before = self.condition
         same = (before.state, before.reason) == (condition.state, condition.reason)
         self.condition = replace(condition, since=before.since if same else self._clock())
+        self._log()
         if self.condition != before:
             await self._publish(ProgramChanged(name=self._name, state=condition.state))
+
+    def _log(self) -> None:
+        now, told = self.condition, self._told
+        if now.state in _PASSING or (now.state, now.reason) == (told.state, told.reason):
+            return
+        self._told = now
+        level = _LEVELS.get(now.state, "warning" if now.reason else "info")
+        why = f" ({now.reason})" if now.reason else ""
+        self._tell(self._name, level, f"{now.state.word}{why}{': ' if now.message else ''}{now.message}")
 
     async def say_starting(self, *, is_update: bool) -> None:
         """It is brought up, or a new version beside the old one."""

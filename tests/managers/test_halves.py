@@ -29,6 +29,16 @@ async def test_a_granted_map_that_is_not_there_is_waited_for(world: ProgramWorld
         assert running.maps[0].program_id is not None
 
 
+async def test_each_outcome_is_a_line_in_the_log_of_the_program(world: ProgramWorld) -> None:
+    async with world.agent() as programs:
+        await programs.load(TRACED)
+        await programs.apply([world.kernel_program("trace")])
+        await until_state(programs, "c", State.RUNNING)
+        await programs.stop(Name("c"))
+        told = [(line.level, line.message.split(":")[0]) for line in world.logs.tail(Name("c"))]
+        assert told == [("warning", "Waiting (MapMissing)"), ("info", "Running"), ("info", "Stopped")]
+
+
 async def test_both_halves_of_one_manifest(world: ProgramWorld) -> None:
     async with world.agent() as programs:
         applied = await programs.apply([TRACED, world.kernel_program("trace")])

@@ -44,6 +44,18 @@ def test_too_many_lines_are_dropped_and_counted() -> None:
     assert (len(logs.tail(P)), logs.dropped(P)) == (3, 4)
 
 
+def test_what_the_agent_says_costs_a_program_none_of_its_lines() -> None:
+    logs = LogBook(clock=Clock())
+    sink = logs.sink(P, rate=1)
+    for _ in range(3):
+        logs.tell(P, "warning", "Waiting")
+    sink("info", "mine")
+    assert [line.message for line in logs.tail(P)] == ["Waiting"] * 3 + ["mine"]
+    assert logs.dropped(P) == 0
+    logs.tell(Name("nobody"), "info", "nothing")
+    assert logs.tail(Name("nobody")) == ()
+
+
 def test_a_line_cannot_move_the_cursor_or_flood_the_screen() -> None:
     logs = LogBook()
     logs.sink(P, rate=9)("nonsense", "\x1b[2Jhi\nthere" + "x" * 10_000)
