@@ -1,6 +1,8 @@
 """Bring up loader and agent with `service_map` on this kernel and show who talks to whom.
 
-usage: demo.py [--for SECONDS] [--picture FILE.svg]   (root; ends by Ctrl-C, or by itself without a terminal)
+usage: demo.py [--for SECONDS] [--picture FILE.svg] [OPTION...]   (root; ends by Ctrl-C, or by itself without a terminal)
+
+Other options go to `conductor up`: `--kernel bpfman --groups bpfman` shows the same with a real bpfman.
 
 Everything lives under a directory of its own in /run and is gone afterwards. The demo adds one known conversation to
 what this machine does anyway: it sends itself a megabyte each second, and reads the metrics page over TCP.
@@ -66,6 +68,8 @@ class Demo:
 
     root: Path
     port: int
+    more: tuple[str, ...] = ()
+    """Options for `conductor up`, which override ours."""
     rows: dict[tuple[str, ...], Row] = field(default_factory=dict)
 
     @property
@@ -83,7 +87,7 @@ class Demo:
             "--apply": HERE / "service-map-local.yaml",
         }
         options = [str(part) for pair in paths.items() for part in pair]
-        return [sys.executable, "-m", "conductor", "up", "--kernel", "embedded", *options]
+        return [sys.executable, "-m", "conductor", "up", "--kernel", "embedded", *options, *self.more]
 
     def read(self) -> None:
         with urllib.request.urlopen(f"{self.page}?program=service-map", timeout=5) as answer:
@@ -207,12 +211,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--for", dest="seconds", type=float, help="end after this many seconds")
     parser.add_argument("--picture", help="save the last table as SVG")
-    options = parser.parse_args()
+    options, more = parser.parse_known_args()
     if os.geteuid() != 0:
         raise SystemExit("the loader needs root: run ./dev demo, or sudo")
     root = Path(tempfile.mkdtemp(prefix="conductor-demo.", dir="/run"))
     root.chmod(0o755)
-    demo = Demo(root, _free_port())
+    demo = Demo(root, _free_port(), tuple(more))
     try:
         with running(demo) as process, conversation():
             wait_for_rows(demo, process)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.real_bpfman.node import RealNode, beside
 pytestmark = [pytest.mark.kernel, pytest.mark.slow, pytest.mark.bpfman]
 GROUP = 64321
 SENT, RECEIVED = "service_map_sent_bytes_total", "service_map_received_bytes_total"
+DEMO = Path(__file__).parents[2] / "examples/demo.py"
 RUNS = "conductor_program_kernel_runs_total"
 WAYS = [
     pytest.param(Flavour.RUST, "group", id="rust-group"),
@@ -142,3 +144,17 @@ def test_agent_that_cannot_reach_the_pins_says_what_helps(node: RealNode) -> Non
     assert "conductor loader --assist" in shown["message"]
     node.assist()
     node.wait_for(lambda: node.running("service_map"), "running with the assistant", 60)
+
+
+@pytest.mark.parametrize(("flavour", "way"), WAYS)
+def test_demo_shows_the_same(node: RealNode) -> None:
+    assert node.daemon is not None
+    road = ("--kernel", "bpfman", "--bpfman-socket", node.paths()["--bpfman-socket"], "--groups", str(GROUP))
+    words = (sys.executable, str(DEMO), "--for", "4", *road, "--loader-socket", node.paths()["--loader-socket"])
+    done = subprocess.run(node.daemon.place.inside(*words), capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "MiB" in done.stdout
+    assert (
+        'loaded tracepoint program named "sock_state"' in node.daemon.log
+        or "program_name=sock_state" in node.daemon.log
+    )
