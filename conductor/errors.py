@@ -257,7 +257,7 @@ class ProgramExited(ProgramCrashed):
 
 
 class CallBudget(ProgramCrashed):
-    """One call of a wasm program used up its time. Raised by `wasm`; do less in one call, or raise `cpu_call`."""
+    """One call of a wasm program used up its time. Raised by `wasm`; do less in one call, or raise `cpuCall`."""
 
     reason = "CallBudget"
 

@@ -60,7 +60,7 @@ class CallMeter:
         if self.hurried:
             return "it was told to end and did not return"
         if time.thread_time() > self._cpu_end:
-            return f"one call took more than {self._cpu_end - self._cpu_start:g} s of CPU (limit cpu_call)"
+            return f"one call took more than {self._cpu_end - self._cpu_start:g} s of CPU (limit cpuCall)"
         if time.monotonic() > self._wall_end:
             return "one call did not return in time"
         return ""
