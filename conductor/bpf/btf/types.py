@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from itertools import pairwise
 
 from conductor.errors import ObjectUnreadable
 
@@ -144,8 +145,7 @@ class Btf:
 
     def raw(self) -> Iterator[tuple[int, Kind, int, int, memoryview]]:
         """Id, kind, name's offset, third word and the bytes behind the header, of every type."""
-        ends = [*self._starts[1:], len(self._types)]
-        for number, (at, end) in enumerate(zip(self._starts, ends, strict=True), 1):
+        for number, (at, end) in enumerate(pairwise([*self._starts, len(self._types)]), 1):
             name, info, word = _TYPE.unpack_from(self._types, at)
             yield number, Kind(info >> 24 & 31), name, word, self._types[at + _TYPE.size : end]
 

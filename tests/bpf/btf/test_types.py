@@ -51,6 +51,11 @@ def test_an_objects_own_table_is_parsed(compiled: Callable[[str], Path]) -> None
     assert [(m.name, m.offset) for m in count.members] == [("calls", 0), ("bytes", 64)]
 
 
+def test_a_table_may_be_empty() -> None:
+    empty = Btf.parse(written([]))
+    assert (len(empty), list(empty.raw()), list(empty.heads())) == (1, [], [])
+
+
 def test_modifiers_and_typedefs_lead_to_what_is_meant() -> None:
     parsed = Btf.parse(written(TYPES))
     assert parsed.resolved(8) == (4, TYPES[3])
