@@ -204,7 +204,8 @@ def _lines(file: Path, found: Findings) -> Iterator[str]:
         for need in found.needs.maps:
             yield f"  needs map {need.name}: {need.type.value}, {need.key_size} + {need.value_size} bytes, {need.access.word}"
         for key, rule in found.needs.config_schema.get("properties", {}).items():
-            yield f"  setting {key}: {rule.get('type', 'any')}, default {json.dumps(rule.get('default'))}"
+            told = rule if isinstance(rule, dict) else {}
+            yield f"  setting {key}: {told.get('type', 'any')}, default {json.dumps(told.get('default'))}"
     if found.shape:
         ours = sorted(one.name for one in found.shape.imports if one.module == MODULE)
         wasi = sorted(one.name for one in found.shape.imports if one.module == _WASI)

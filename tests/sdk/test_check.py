@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import wasmtime
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conductor.cli.wasm_check import findings
 from conductor.wasm.sections import with_custom
@@ -73,3 +75,13 @@ def test_code_that_does_not_hold_together_is_told(conduct: Conduct, tmp_path: Pa
     said = conduct("wasm", "check", tmp_path / "bad.wasm", ok=False)
     assert said.returncode == 1
     assert "problem:" in said.stdout
+
+
+WHOLE = module(f'(import "conductor_v1" "map_open" (func (param i32 i32) (result i32))) {TICK}')
+
+
+@given(st.integers(0, len(WHOLE) - 1), st.binary(min_size=1, max_size=4), st.integers(0, len(WHOLE)))
+def test_no_bytes_are_too_strange_to_be_judged(at: int, bytes_: bytes, end: int) -> None:
+    changed = WHOLE[:at] + bytes_ + WHOLE[at + len(bytes_) :]
+    for content in (changed, changed[:end], bytes_ + changed):
+        assert isinstance(findings(content).problems, tuple)

@@ -9,7 +9,7 @@ const buffer = new StaticArray<u64>(2048);
 const key = new StaticArray<u32>(1);
 const lost = new StaticArray<u64>(1);
 const found = new StaticArray<u8>(1);
-const started = new Map<string, f64>();
+const started = new Map<string, f64>(); // since the last tick
 const known = new Map<string, i32>();
 let losses!: conductor.Map;
 let execs: i32 = -1;
@@ -44,17 +44,15 @@ export function conductor_v1_tick(now: i64): i32 {
   const ids = conductor.series(execs, fresh, fresh.length);
   for (let i = 0; i < fresh.length; i++) if (ids[i] >= 0) known.set(fresh[i], ids[i]);
 
-  const written = new StaticArray<i32>(commands.length + 1);
-  const values = new StaticArray<f64>(commands.length + 1);
+  const written = new StaticArray<i32>(commands.length);
+  const values = new StaticArray<f64>(commands.length);
   for (let i = 0; i < commands.length; i++) {
     written[i] = known.has(commands[i]) ? known.get(commands[i]) : -1;
     values[i] = started.get(commands[i]);
   }
-  let used = commands.length;
-  if (losses.lookup(key, 1, lost, found) == 1) {
-    written[used] = lostSeries;
-    values[used++] = <f64>lost[0];
-  }
-  conductor.write(conductor.Operation.SET, written, values, used);
+  // Counted here: add. Counted by the kernel half: set. The host's counters outlive this instance.
+  conductor.write(conductor.Operation.ADD, written, values, commands.length);
+  started.clear();
+  if (losses.lookup(key, 1, lost, found) == 1) conductor.writeOne(conductor.Operation.SET, lostSeries, <f64>lost[0]);
   return 0;
 }

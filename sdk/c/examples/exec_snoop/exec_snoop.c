@@ -12,15 +12,15 @@ struct event {
 
 struct known {
 	char command[16];
-	int32_t id;
-	double started;
+	int32_t id;     /* of its series, + 1; 0 until it has one */
+	double started; /* since the last tick */
 };
 
 static uint8_t buffer[16384] CONDUCTOR_ALIGNED;
 static struct known known[COMMANDS]; /* open addressing by command; a full table counts as `other` */
-static int32_t execs, lost_series;
-static int32_t ids[COMMANDS + 1] CONDUCTOR_ALIGNED;
-static double values[COMMANDS + 1] CONDUCTOR_ALIGNED;
+static int32_t execs, losses, lost_series;
+static int32_t ids[COMMANDS] CONDUCTOR_ALIGNED;
+static double values[COMMANDS] CONDUCTOR_ALIGNED;
 
 CONDUCTOR_START()
 {
@@ -28,11 +28,12 @@ CONDUCTOR_START()
 
 	if (ring < 0 || conductor_stream_open(ring, buffer, sizeof(buffer)) < 0)
 		return 1;
+	losses = conductor_map("lost");
 	execs = conductor_metric("{\"name\": \"exec_snoop_execs_total\", \"type\": \"counter\", "
 				 "\"help\": \"Programs started.\", \"labels\": [\"command\"]}");
 	lost_series = conductor_series(conductor_metric("{\"name\": \"exec_snoop_lost_total\", \"type\": \"counter\", "
 							"\"help\": \"Starts that found the ring buffer full.\"}"));
-	return execs < 0 || lost_series < 0;
+	return losses < 0 || execs < 0 || lost_series < 0;
 }
 
 static int is_same(const char *a, const char *b)
@@ -96,26 +97,25 @@ static void intern_new(void)
 		}
 	if (count && conductor_metric_series(execs, rows.at, rows.size, count, fresh) >= 0)
 		for (uint32_t i = 0; i < count; i++)
-			known[slots[i]].id = fresh[i] + 1; /* 0: not there */
+			known[slots[i]].id = fresh[i] + 1;
 }
 
 CONDUCTOR_TICK(now)
 {
-	int32_t map = conductor_map("lost");
 	uint32_t key = 0, used = 0;
 	uint64_t lost = 0;
 	uint8_t found = 0;
 
 	intern_new();
 	for (uint32_t i = 0; i < COMMANDS; i++)
-		if (known[i].id > 0) {
+		if (known[i].id > 0 && known[i].started > 0) {
 			ids[used] = known[i].id - 1;
 			values[used++] = known[i].started;
+			known[i].started = 0;
 		}
-	if (conductor_map_lookup(map, &key, 1, &lost, &found) == 1) {
-		ids[used] = lost_series;
-		values[used++] = (double)lost;
-	}
-	conductor_metric_write(CONDUCTOR_SET, ids, values, used);
+	/* Counted here: add. Counted by the kernel half: set. The host's counters outlive this instance. */
+	conductor_metric_write(CONDUCTOR_ADD, ids, values, used);
+	if (conductor_map_lookup(losses, &key, 1, &lost, &found) == 1)
+		conductor_write(CONDUCTOR_SET, lost_series, (double)lost);
 	return 0;
 }

@@ -18,7 +18,7 @@ type snoop struct {
 	execs   *conductor.Metric
 	lost    int32
 	losses  *conductor.Map
-	started map[[16]byte]float64
+	started map[[16]byte]float64 // since the last tick
 	writes  conductor.Writes
 }
 
@@ -67,14 +67,16 @@ func (s *snoop) Tick(int64) error {
 		}
 		s.writes.Put(series, started)
 	}
-	lost, found, err := conductor.Lookup[uint32, uint64](s.losses, []uint32{0})
-	if err != nil {
+	clear(s.started)
+	// Counted here: add. Counted by the kernel half: set. The host's counters outlive this instance.
+	if err := s.writes.Add(); err != nil {
 		return err
 	}
-	if found[0] {
-		s.writes.Put(s.lost, float64(lost[0]))
+	lost, found, err := conductor.Lookup[uint32, uint64](s.losses, []uint32{0})
+	if err != nil || !found[0] {
+		return err
 	}
-	return s.writes.Set()
+	return conductor.Set(s.lost, float64(lost[0]))
 }
 
 func init() { conductor.Register(&snoop{started: map[[16]byte]float64{}}) }

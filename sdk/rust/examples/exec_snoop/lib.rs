@@ -18,6 +18,7 @@ struct ExecSnoop {
     execs: Metric,
     lost: Series,
     losses: Map,
+    /// Series, and starts since the last tick.
     by_command: BTreeMap<[u8; 16], (Series, f64)>,
 }
 
@@ -33,7 +34,8 @@ impl Program for ExecSnoop {
             )?
             .alone()?,
             losses: Map::open("lost")?,
-            by_command: BTreeMap::new(),
+            /// Series, and starts since the last tick.
+    by_command: BTreeMap::new(),
         })
     }
 
@@ -50,13 +52,16 @@ impl Program for ExecSnoop {
             row.chars(command);
             self.execs.series(&row, std::slice::from_mut(series), 1)?;
         }
-        let (mut series, mut values): (Vec<Series>, Vec<f64>) = self.by_command.values().copied().unzip();
+        let usable = self.by_command.values_mut().filter(|(series, _)| !series.is_refused());
+        let (series, values): (Vec<Series>, Vec<f64>) =
+            usable.map(|(series, started)| (*series, std::mem::take(started))).unzip();
+        // Counted here: add. Counted by the kernel half: set. The host's counters outlive this instance.
+        Series::write(Operation::Add, &series, &values)?;
         let mut lost = [0u64];
         if self.losses.lookup(&[0u32], &mut lost, &mut [0])? == 1 {
-            series.push(self.lost);
-            values.push(lost[0] as f64);
+            self.lost.set(lost[0] as f64)?;
         }
-        Series::write(Operation::Set, &series, &values)
+        Ok(())
     }
 }
 
