@@ -22,8 +22,10 @@ from typing import Any, TypeVar
 from prometheus_client.parser import text_string_to_metric_families
 
 from conductor.client import Agent
+from conductor.errors import ConductorError
+from conductor.model.status import State
 
-__all__ = ["Node", "Series", "launched", "links_of", "pins_of", "programs_of", "told"]
+__all__ = ["Node", "Series", "bpftool", "launched", "links_of", "pins_of", "programs_of", "told"]
 
 T = TypeVar("T")
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -125,15 +127,21 @@ class Node:
 
     # --- asking ---
 
+    def run(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command as it stands."""
+        return subprocess.run(
+            [*CONDUCTOR, *words], capture_output=True, text=True, timeout=60, check=False, input=stdin, cwd="/"
+        )
+
     def cli(self, *words: str, ok: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        command = [*CONDUCTOR, *words, "--agent-socket", str(self.socket)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, input=stdin, cwd="/")
+        """Run a command that asks this node's agent."""
+        done = self.run(*words, "--agent-socket", str(self.socket), stdin=stdin)
         if ok:
             assert done.returncode == 0, f"{words}: {done.stderr}\n{self.log[-4000:]}"
         return done
 
-    def json(self, *words: str) -> Any:
-        return json.loads(self.cli(*words, "-o", "json").stdout)
+    def json(self, *words: str, stdin: str = "") -> Any:
+        return json.loads(self.cli(*words, "-o", "json", stdin=stdin).stdout)
 
     def get(self, path: str) -> str:
         try:
@@ -164,7 +172,7 @@ class Node:
         return not self.ask(lambda agent: agent.list()) and not self.ask(lambda agent: agent.list_kernel())
 
     def running(self, name: str) -> bool:
-        return bool(self.json("get", name)["state"] == "Running")
+        return self.ask(lambda agent: agent.get(name)).state is State.RUNNING
 
     # --- waiting ---
 
@@ -178,7 +186,7 @@ class Node:
             try:
                 if answer := what():
                     return answer
-            except (OSError, AssertionError, KeyError, ValueError) as exc:
+            except (OSError, AssertionError, KeyError, ValueError, ConductorError) as exc:
                 last = exc
             time.sleep(0.05)
         raise AssertionError(f"not {name} within {seconds:g} s: {last}\n{self.log[-6000:]}")
@@ -208,13 +216,13 @@ def told(series: Series, name: str, **labels: str) -> float:
 def programs_of(node: Node) -> list[dict[str, Any]]:
     """The BPF programs that our pins hold, as bpftool sees them."""
     pinned = {path.name for path in (node.root / "run/bpf/programs").glob("*")}
-    return [program for program in _bpftool("prog") if str(program["id"]) in pinned]
+    return [program for program in bpftool("prog") if str(program["id"]) in pinned]
 
 
 def links_of(node: Node) -> list[dict[str, Any]]:
     """The BPF links to those programs, as bpftool sees them."""
     ids = {program["id"] for program in programs_of(node)}
-    return [link for link in _bpftool("link") if link.get("prog_id") in ids]
+    return [link for link in bpftool("link") if link.get("prog_id") in ids]
 
 
 def pins_of(node: Node) -> list[Path]:
@@ -222,7 +230,7 @@ def pins_of(node: Node) -> list[Path]:
     return [path for path in (node.root / "run/bpf").rglob("*") if path.is_file() and path.suffix != ".debug"]
 
 
-def _bpftool(kind: str) -> list[dict[str, Any]]:
+def bpftool(kind: str) -> list[dict[str, Any]]:
     """List what the kernel holds; something that vanishes while bpftool looks makes it fail, so ask again."""
     for _ in range(5):
         done = subprocess.run(["bpftool", "-j", kind, "show"], capture_output=True, check=False)
