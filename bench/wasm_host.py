@@ -41,7 +41,9 @@ class Bench:
         self._store = SeriesStore()
         self._page = Page(store=self._store)
 
-    async def open(self, module: Path, maps: Mapping[str, MapHandle], *, access: Access, limits: Limits) -> WasmInstance:
+    async def open(
+        self, module: Path, maps: Mapping[str, MapHandle], *, access: Access, limits: Limits
+    ) -> WasmInstance:
         """Start an instance of a module under the name of its file."""
         name = Name(module.stem)
         grants = tuple(MapGrant(name=key, kernel_program=Name("bench"), map=key, access=access) for key in maps)

@@ -7,6 +7,8 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from conductor.wasm.copies import Copy
+
 __all__ = ["Inbox", "Ledger", "Piece", "Room"]
 
 
@@ -14,7 +16,7 @@ __all__ = ["Inbox", "Ledger", "Piece", "Room"]
 class Piece:
     """Whole records side by side within a copy that several programs may share."""
 
-    copy: bytes = field(repr=False)
+    copy: Copy = field(repr=False)
     """Keeps the address alive."""
     address: int
     size: int
@@ -35,6 +37,10 @@ class Room:
             fits = self._used + size <= self.most
             self._used += size if fits else 0
             return fits
+
+    def has(self, size: int) -> bool:
+        """Whether so much could be taken now."""
+        return self._used + size <= self.most
 
     def give(self, size: int) -> None:
         """Give room back."""
@@ -81,6 +87,10 @@ class Inbox:
             self._pieces.append(piece)
             self._ledger.queued += piece.count
         self._on_offer()
+
+    def has_room(self, size: int) -> bool:
+        """Whether a piece would be settled at once: queued, or dropped because the program ended."""
+        return bool(self._closed_for) or self._room.has(size)
 
     def refuse(self, count: int, reason: str) -> None:
         """Count records that were taken from the ring and cannot be delivered."""

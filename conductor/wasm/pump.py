@@ -1,8 +1,9 @@
 """The pump: the one consumer of each ring buffer; it copies records out and hands them to every program granted it.
 
-A copy shows by its headers how far records are committed, and only then are they copied for good: a record's BUSY bit
-is seen clear before its data is read (see `walker.wat`). After that the ring is given back; a slow program holds up
-its own inbox and nothing else.
+Headers show how far records are committed, and only then are they copied: a record's BUSY bit is seen clear before its
+data is read (see `runs.py` and `walker.wat`). After that the ring is given back; a slow program holds up its own inbox
+and nothing else. Where nobody has room records stay in the ring until it is half full, and are dropped from then on:
+what the ring refuses only the kernel half could count.
 """
 
 from __future__ import annotations
@@ -18,10 +19,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from conductor.model.ids import MapId
 from conductor.ports import RingHandle
+from conductor.wasm.copies import Copies
 from conductor.wasm.engine import Engine
 from conductor.wasm.inbox import Inbox, Piece
+from conductor.wasm.runs import run_of, words_at
 from conductor.wasm.walker import COPY_BYTES, Walker
 
 __all__ = ["Pump", "Subscription"]
@@ -47,6 +53,11 @@ class Subscription:
 class _Ring:
     handle: RingHandle
     subscriptions: list[Subscription] = field(default_factory=list)
+    words: NDArray[np.uint32] = field(init=False)
+    """Its data, twice in a row; touched no more once the handle is closed."""
+
+    def __post_init__(self) -> None:
+        self.words = words_at(self.handle.data, 2 * self.handle.size)
 
 
 class Pump:
@@ -54,6 +65,7 @@ class Pump:
 
     def __init__(self, *, engine: Engine) -> None:
         self._walker = Walker(engine=engine)
+        self._copies = Copies(most=COPY_BYTES)
         self._rings: dict[MapId, _Ring] = {}
         self._lock = threading.Lock()
         self._poll: select.epoll | None = None
@@ -136,7 +148,8 @@ class Pump:
         assert poll is not None
         while True:
             with suppress(InterruptedError):
-                poll.poll(LOOK_SECONDS)
+                if not poll.poll(LOOK_SECONDS):
+                    self._copies.forget()
             with self._lock:
                 if self._thread is not me or not self._rings:
                     self._thread = None if self._thread is me else self._thread
@@ -156,27 +169,31 @@ class Pump:
         handle = ring.handle
         consumer, producer = handle.positions()
         size = min(producer - consumer, COPY_BYTES)
-        if size <= 0:
+        if size <= 0 or self._is_held_up(ring, producer - consumer):
             return False
-        start = handle.data + consumer % handle.size
-        self._walker.copy(start, size)
-        done, _ = self._walker.walk(0, size, size)
-        if done == 0:
+        offset = consumer % handle.size
+        start = handle.data + offset
+        found = run_of(ring.words, offset, offset + size) or self._walker.survey(start, size)
+        if found.size == 0:
             return self._skip_giant(ring, start, consumer, size)
-        records = ctypes.string_at(start, done)
-        address = ctypes.cast(ctypes.c_char_p(records), ctypes.c_void_p).value or 0
-        cut: dict[int, list[tuple[int, int, int]]] = {}
+        cuts = {most: found.pieces(most) for most in {one.inbox.most_piece for one in ring.subscriptions}}
+        records = self._copies.copied(start, found.size)
         for one in ring.subscriptions:
-            most = one.inbox.most_piece
-            if most not in cut:
-                cut[most] = self._walker.pieces(done, most)
-            for low, high, count in cut[most]:
+            for low, high, count in cuts[one.inbox.most_piece]:
                 if count < 0:
                     one.inbox.refuse(1, "too_large")
                 else:
-                    one.inbox.offer(Piece(records, address + low, high - low, count))
-        handle.commit(consumer + done)
-        return done > handle.size // 8
+                    one.inbox.offer(Piece(records, records.address + low, high - low, count))
+        handle.commit(consumer + found.size)
+        return found.size > handle.size // 8 or producer - consumer > size
+
+    @staticmethod
+    def _is_held_up(ring: _Ring, waiting: int) -> bool:
+        """Whether nobody has room while the ring still has: what waits there a moment may be taken yet."""
+        if waiting > ring.handle.size // 2:
+            return False
+        inboxes = (one.inbox for one in ring.subscriptions)
+        return not any(inbox.has_room(min(waiting, COPY_BYTES, inbox.most_piece)) for inbox in inboxes)
 
     @staticmethod
     def _skip_giant(ring: _Ring, start: int, consumer: int, size: int) -> bool:

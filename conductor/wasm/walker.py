@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 from ctypes import byref, c_int64, c_void_p
 from pathlib import Path
 from typing import Any, Final
 
 from conductor.wasm.capi import HELD, RELEASED, Bytes, Extern, Instance, error_text, taken
 from conductor.wasm.engine import Engine
+from conductor.wasm.memory import move
 
-__all__ = ["COPY_BYTES", "Walker"]
+__all__ = ["COPY_BYTES", "Walked", "Walker"]
 
-COPY_BYTES: Final = 1 << 20
-"""Most that is copied and walked at once."""
+COPY_BYTES: Final = 512 << 10
+"""Most that is taken at once: the copies of it that are made stay in the processor's second cache."""
 _MANY: Final = 0x7FFFFFFF
 _FOR_EVER: Final = 1 << 60
 
@@ -50,27 +50,44 @@ class Walker:
         self._function = function.of.func
         self._at = int(HELD.wasmtime_memory_data(self._context, byref(memory.of.memory)))
 
-    def copy(self, address: int, size: int) -> None:
-        """Copy what is to be walked; at most `COPY_BYTES`."""
-        ctypes.memmove(self._at, address, size)
-
     def walk(self, at: int, end: int, most: int, records: int = _MANY) -> tuple[int, int]:
         """Step over committed records; answer their bytes and how many of them are not discarded."""
         raw, trap = self._raw, c_void_p()
         raw[0], raw[2], raw[4], raw[6] = at, end, most, records
-        error = RELEASED.wasmtime_func_call_unchecked(self._context, byref(self._function), raw, 4, byref(trap))
+        # The lock of the interpreter is kept: a walk takes microseconds, getting the lock back may take longer.
+        error = HELD.wasmtime_func_call_unchecked(self._context, byref(self._function), raw, 4, byref(trap))
         if error or trap.value:
             raise AssertionError("the walker failed")
         answer = int(raw[0])
         return answer >> 32 & 0xFFFFFFFF, answer & 0xFFFFFFFF
 
-    def pieces(self, end: int, most: int) -> list[tuple[int, int, int]]:
-        """Cut what was copied, all of it committed, at records: start, end and count; count -1: larger than `most`."""
-        found, at = [], 0
+    def survey(self, address: int, size: int) -> Walked:
+        """Copy the head of a ring and find how far its records are committed; `size` is at most `COPY_BYTES`."""
+        move(self._at, address, size)
+        return Walked(self, self.walk(0, size, size)[0])
+
+    def close(self) -> None:
+        """Delete the instance; a second call does nothing."""
+        store, self._store = self._store, None
+        if store:
+            RELEASED.wasmtime_store_delete(store)
+
+
+class Walked:
+    """What a survey found; good until the next one."""
+
+    __slots__ = ("_walker", "size")
+
+    def __init__(self, walker: Walker, size: int) -> None:
+        self._walker, self.size = walker, size
+
+    def pieces(self, most: int) -> list[tuple[int, int, int]]:
+        """Cut at records: start, end and count, each of at most `most` bytes; count -1: one that is larger than that."""
+        found, at, end = [], 0, self.size
         while at < end:
-            size, count = self.walk(at, end, most)
+            size, count = self._walker.walk(at, end, most)
             if size == 0:
-                size, count = self.walk(at, end, end, 1)
+                size, count = self._walker.walk(at, end, end, 1)
                 if size == 0:
                     raise AssertionError("a committed record is not whole")
                 count = -count
@@ -78,9 +95,3 @@ class Walker:
                 found.append((at, at + size, count))
             at += size
         return found
-
-    def close(self) -> None:
-        """Delete the instance; a second call does nothing."""
-        store, self._store = self._store, None
-        if store:
-            RELEASED.wasmtime_store_delete(store)
