@@ -178,13 +178,16 @@ async def keep(*, jobs: Sequence[Job], tell: Tell, once_ready: Errand | None, at
 
     with _signals(stopping, kept):
         async with asyncio.TaskGroup() as group:
-            tasks = []
-            for one in kept:
+            tasks, beside = [], []
+            for one, before in zip(kept, (None, *kept), strict=False):
+                if before is not None and not before.ready.is_set():
+                    beside.append(group.create_task(_begin_anew(one, before, tell), name=f"{one.job.name} anew"))
                 tasks.append(group.create_task(see_through(one), name=one.job.name))
                 await _first(one.ready, stopping, within=START_PATIENCE)
-            greeting = group.create_task(_greet(kept[-1], once_ready, tell), name="greeting")
+            beside.append(group.create_task(_greet(kept[-1], once_ready, tell), name="greeting"))
             await stopping.wait()
-            greeting.cancel()
+            for task in beside:
+                task.cancel()
             for one, task in zip(reversed(kept), reversed(tasks), strict=True):
                 one.end()
                 await task
@@ -193,6 +196,13 @@ async def keep(*, jobs: Sequence[Job], tell: Tell, once_ready: Errand | None, at
             await _run(at_end, tell)
     if refusals:
         raise refusals[0]
+
+
+async def _begin_anew(one: _Kept, before: _Kept, tell: Tell) -> None:
+    """Start a process again once the late one before it is ready: a view of its own lacks what was mounted since."""
+    await before.ready.wait()
+    tell(f"{one.job.name}: starting again, for {before.job.name} is ready now")
+    one.send(signal.SIGTERM)
 
 
 async def _greet(last: _Kept, errand: Errand | None, tell: Tell) -> None:

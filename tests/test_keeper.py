@@ -208,6 +208,22 @@ def test_both_run_on_when_the_keeper_dies_and_the_next_one_adopts_them(world: Wo
     assert (world.place / "ends").read_text().split() == ["agent", "loader"]
 
 
+@pytest.mark.slow
+def test_an_agent_that_did_not_wait_for_a_late_loader_is_started_again_once_that_is_ready(world: World) -> None:
+    (world.place / "loader.mode").write_text("crash")
+    keeper = world.up()
+    until(world.said("agent: ready"), within=30)
+    (world.place / "loader.mode").unlink()
+    until(world.said("agent: ready", times=2), within=20)
+    log = world.log.read_text()
+    assert log.index("loader: ready") < log.index("agent: starting again, for loader is ready now")
+    os.kill(world.pid("loader"), signal.SIGKILL)
+    until(world.said("loader: ready", times=2))
+    assert len(world.starts("agent")) == 2, "a loader that was there before is waited for by the agent itself"
+    keeper.send_signal(signal.SIGTERM)
+    assert keeper.wait(10) == 0
+
+
 def test_a_pid_file_without_its_lock_adopts_nobody(world: World) -> None:
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     world.stack.callback(bystander.wait)
