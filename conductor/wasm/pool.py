@@ -128,7 +128,7 @@ class Pool:
             threading.Thread(target=self._beat, name=f"{self._name}-beat", daemon=True).start()
 
     def _beat(self) -> None:
-        while not self._closed:
+        while not self._closed or self._busy:  # guests that still run must meet the ends of their budgets
             with self._lock:
                 is_needed = bool(self._busy or self._waiting)
                 due = self._due()
