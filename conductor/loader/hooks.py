@@ -19,6 +19,7 @@ __all__ = [
     "UprobeHook",
     "XdpHook",
     "hook_from_json",
+    "hook_place",
     "hook_to_json",
     "hook_words",
 ]
@@ -117,6 +118,12 @@ HOOK_OF_TYPE: Mapping[KernelType, str] = {
 def hook_words(hook: Hook) -> str:
     """Kind of a hook: xdp, tc, tcx, tracepoint, kprobe, uprobe, fentry, fexit, lsm."""
     return hook.kind if isinstance(hook, TracingHook) else _KINDS[type(hook)]
+
+
+def hook_place(hook: Hook) -> str:
+    """Tell kind and place in a few words: tcx eth0 ingress 50, tracepoint sock/inet_sock_set_state."""
+    told = [value.value if isinstance(value, Direction) else value for value in asdict(hook).values() if value]
+    return " ".join(map(str, [*([] if isinstance(hook, TracingHook) else [hook_words(hook)]), *told]))
 
 
 def hook_to_json(hook: Hook) -> dict[str, Any]:

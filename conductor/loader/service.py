@@ -10,6 +10,7 @@ from typing_extensions import override
 from conductor.errors import NotFound, NotYet, VerifierRejected
 from conductor.loader.attach import Links
 from conductor.loader.bpffs import BpfFs
+from conductor.loader.hooks import hook_place
 from conductor.loader.ledger import Ledger
 from conductor.loader.programs import Programs
 from conductor.loader.records import LoadRecord, ProgramRecord
@@ -74,7 +75,7 @@ class BpfmanService(pb.BpfmanBase):
         """Attach one program at one place."""
         hook = hook_from_wire(attach_request)
         link = await self._worker.do(partial(self._links.attach, ProgramId(attach_request.id), hook))
-        log.info("attached %d at %s as link %d", attach_request.id, hook, link)
+        log.info("attached %d at %s as link %d", attach_request.id, hook_place(hook), link)
         return pb.AttachResponse(link_id=link)
 
     @override
