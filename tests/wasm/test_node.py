@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import tempfile
@@ -11,13 +12,18 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from grpclib.const import Status
 
 from conductor.model.grants import Access, MapNeed, MapType
-from conductor.wasm.needs import Needs
+from conductor.wasm.abi import NEEDS_SECTION
+from conductor.wasm.needs import Needs, needs_text
+from conductor.wasm.sections import custom_section
+from tests.api.raw import ask, framed, record, text
 from tests.e2e.node import Node, launched, told
 from tests.wasm.guests import Wat, counting, ring_counter
 from tests.wasm.test_compile import bomb
 from tests.wasm.test_hostile import HOST_LOOP, LOGS, SPIN
+from tests.wasm.test_maps import summing
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow, pytest.mark.timeout(180)]
 EVENTS = Needs(interval=0.2, maps=(MapNeed(name="events", type=MapType.RINGBUF, access=Access.CONSUME),))
@@ -89,6 +95,44 @@ def test_a_ring_reaches_a_guest_and_its_update(node: Node, put: Put, compiled: C
     page = node.series()
     assert told(page, "conductor_program_events_taken_total", program="one") == 500
     assert told(page, "conductor_program_events_delivered_total", program="one") == 500
+
+
+def test_a_client_of_old_loads_a_module_with_a_map(node: Node, put: Put, compiled: Callable[[str], Path]) -> None:
+    """Raw messages with fields 1 to 6 only: bytecode.file, name, type, ebpf_maps."""
+    node.cli(
+        "apply",
+        "-f",
+        "-",
+        stdin=f"""
+apiVersion: ebpfconductor.io/v1alpha1
+kind: KernelProgram
+metadata: {{name: syscalls}}
+spec:
+  bytecode: {{path: {compiled("counters")}}}
+  programs: [{{name: on_enter, type: TracePoint, tracepoint: {{links: [{{name: raw_syscalls/sys_enter}}]}}}}]
+""",
+    )
+    need = MapNeed(name="by_pid", type=MapType.HASH, key_size=4, value_size=16)
+    module = summing("by_pid", room=2048) + custom_section(NEEDS_SECTION, needs_text(Needs(interval=0.2, maps=(need,))))
+    head = record(1, text(2, put("sums", module))) + text(2, "old") + b"\x18\x01"
+
+    async def story() -> None:
+        bare = await ask(node.socket, "Load", framed(head))
+        assert bare.status is Status.INVALID_ARGUMENT
+        assert "--map by_pid=KERNELPROGRAM" in bare.message
+        loaded = await ask(node.socket, "Load", framed(head + record(4, text(1, "by_pid") + text(2, "syscalls"))))
+        assert loaded.status is Status.OK
+        assert b"\x18\x02" in loaded.body  # Running
+
+    asyncio.run(story())
+    node.wait_for(lambda: told(node.series("?program=old"), "entries") > 0, "entries")
+
+
+def test_wasm_programs_come_back_after_a_kill(node: Node, put: Put) -> None:
+    node.cli("load", "wasm", put("one", counting(needs=Needs(interval=0.1))))
+    node.kill("agent")
+    node.wait_ready()
+    node.wait_for(lambda: told(node.series("?program=one"), "ticks_total") > 0, "it ticks again")
 
 
 def test_a_bad_update_is_taken_back(node: Node, put: Put) -> None:
