@@ -12,8 +12,8 @@ from conductor.wasm.memory import move
 
 __all__ = ["COPY_BYTES", "Walked", "Walker"]
 
-COPY_BYTES: Final = 512 << 10
-"""Most that is taken at once: the copies of it that are made stay in the processor's second cache."""
+COPY_BYTES: Final = 1 << 20
+"""Most that is taken at once."""
 _MANY: Final = 0x7FFFFFFF
 _FOR_EVER: Final = 1 << 60
 
