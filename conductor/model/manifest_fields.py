@@ -157,7 +157,8 @@ class Fields:
             if self._unknown is not None:
                 self._unknown.append(self.at(name))
             else:
-                raise InvalidSpec(self.at(name), f"unknown field{did_you_mean(name, self._read)}")
+                helps = did_you_mean(name, self._read) or f"; known here: {', '.join(sorted(self._read)) or 'none'}"
+                raise InvalidSpec(self.at(name), f"unknown field{helps}")
 
     def _refuse_misspelt(self, key: str) -> None:
         """A misspelt field explains a missing one better than the missing one does."""

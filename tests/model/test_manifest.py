@@ -156,7 +156,10 @@ def test_labels_are_metadata_and_what_a_server_adds_is_passed_over() -> None:
         (user(limits={"memory": "1Ti"}), "spec.limits.memory: '1Ti' is not a whole number between"),
         (user(limits={"cpus": 1}), "spec.limits.cpus: unknown field; did you mean cpu?"),
         (user(updateStrategy={"canary": "1.5"}), "spec.updateStrategy.canary: '1.5' is not a number of nodes"),
-        (user(nodeSelector={"zone": "a"}), "spec.nodeSelector.zone: unknown field"),
+        (
+            user(nodeSelector={"zone": "a"}),
+            "spec.nodeSelector.zone: unknown field; known here: matchExpressions, match",
+        ),
         (kernel(bytecode=None), "spec.bytecode: required"),
         (kernel(bytecode={"path": "/a", "builtin": "b"}), "spec.bytecode: needs exactly one of image, builtin, path"),
         (kernel(bytecode={"digest": "md5:1"}), "spec.bytecode.digest: 'md5:1' is not sha256"),
