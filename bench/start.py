@@ -127,7 +127,7 @@ def wait(port: int) -> None:
 
 @contextmanager
 def node(root: Path, *options: str) -> Iterator[tuple[int, Path]]:
-    root.mkdir()
+    root.mkdir(exist_ok=True)
     root.chmod(0o755)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = int(server.getsockname()[1])

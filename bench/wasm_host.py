@@ -28,7 +28,7 @@ from conductor.ports import MapHandle, ProgramContext
 from conductor.wasm.instance import WasmInstance
 from conductor.wasm.runtime import WasmRuntime
 
-__all__ = ["HERE", "Bench", "build_guest", "host", "pinned", "rival"]
+__all__ = ["HERE", "Bench", "build_guest", "example", "host", "pinned", "rival"]
 
 HERE = Path(__file__).parent
 
@@ -79,14 +79,26 @@ async def host(place: Path) -> AsyncIterator[Bench]:
 
 
 def build_guest(name: str, place: Path) -> Path:
-    """Build a guest of bench/guests as `conductor wasm build` does."""
+    """Build a guest of bench/guests."""
     folder = place / name
     shutil.copytree(HERE / "guests" / name, folder)
-    command = [sys.executable, "-m", "conductor", "wasm", "build", str(folder)]
+    _conductor("build", str(folder))
+    return folder / f"{name}.wasm"
+
+
+def example(name: str, language: str, place: Path) -> Path:
+    """Build an example of the SDK of a language."""
+    folder = place / language / name
+    _conductor("new", str(folder), "--lang", language, "--example", name)
+    _conductor("build", str(folder))
+    return folder / f"{name}.wasm"
+
+
+def _conductor(*words: str) -> None:
+    command = [sys.executable, "-m", "conductor", "wasm", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
     if done.returncode:
         raise SystemExit(done.stderr)
-    return folder / f"{name}.wasm"
 
 
 def rival(name: str, place: Path) -> Path:

@@ -1,0 +1,149 @@
+"""A thousand idle programs in one agent: what each holds, and whether the agent still answers at once.
+
+The programs are the SDK's psi_watch in each language, ticking every 5 s. What one holds is what the agent grew by, all of
+it counted: guest, its series, and what the managers know of it. The rival is a process for each, by what a few hold for
+themselves alone; shared pages are given to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from bench.processes import cpu_seconds, exporters, memory_of
+from bench.start import agent_of, folder, node, wait
+from bench.table import Row
+from bench.wasm_host import example
+from conductor.client import Agent
+
+PROGRAMS = {"c": 1000, "rust": 1000, "assemblyscript": 1000, "go": 100}
+CONFIG = {"interval": 5}
+AT_ONCE = 8
+SETTLE_SECONDS = 12.0
+"""Every program has ticked twice."""
+CALLS = 25
+TARGETS = {"c": 64.0, "rust": 64.0, "assemblyscript": 64.0}
+
+
+@dataclass
+class Seen:
+    """What an agent showed with many programs."""
+
+    each: float = 0.0
+    """KiB that it grew by for each."""
+    with_100: float = 0.0
+    """MiB resident."""
+    with_all: float = 0.0
+    scrape: float = 0.0
+    """Milliseconds, medians."""
+    rpc: float = 0.0
+    cpu: float = 0.0
+    """Share of one processor."""
+    page: int = 0
+    before: dict[str, float] = field(default_factory=dict)
+
+
+def measure() -> list[Row]:
+    """Fill one agent for each language; then look at the rivals."""
+    rows: list[Row] = []
+    with folder() as root:
+        rivals = exporters(root)
+        for language, count in PROGRAMS.items():
+            try:
+                module = example("psi_watch", language, root)
+            except SystemExit as exc:
+                rows.append(Row(name=f"idle wasm programs, {language}", ours=float("nan"), note=f"not built: {exc}"))
+                continue
+            with node(root / f"node-{language}", "--kernel", "none") as (port, log):
+                wait(port)
+                seen = asyncio.run(_filled(root / f"node-{language}", agent_of(log), port, module, count))
+            rows += _rows(language, count, seen, rivals)
+    return rows
+
+
+async def _filled(root: Path, pid: int, port: int, module: Path, count: int) -> Seen:
+    seen = Seen()
+    async with Agent.connect(root / "run/agent.sock") as agent:
+        digest = await agent.upload(module)
+        await _load(agent, digest, range(1))
+        await asyncio.sleep(SETTLE_SECONDS / 2)
+        seen.before = {"scrape": await _scrape(port), "rpc": await _rpc(agent)}
+        start = memory_of(pid)
+        await _load(agent, digest, range(1, 100))
+        await asyncio.sleep(SETTLE_SECONDS)
+        seen.with_100 = memory_of(pid).resident / 1024
+        await _load(agent, digest, range(100, count))
+        await asyncio.sleep(SETTLE_SECONDS)
+        end = memory_of(pid)
+        seen.with_all, seen.each = end.resident / 1024, (end.resident - start.resident) / (count - 1)
+        seen.scrape, seen.rpc = await _scrape(port), await _rpc(agent)
+        begin, cpu = time.monotonic(), cpu_seconds(pid)
+        await asyncio.sleep(SETTLE_SECONDS)
+        seen.cpu = (cpu_seconds(pid) - cpu) / (time.monotonic() - begin)
+        seen.page = len(await asyncio.to_thread(_page, port))
+    return seen
+
+
+async def _load(agent: Agent, digest: str, numbers: range) -> None:
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(number: int) -> None:
+        async with gate:
+            await agent.load(f"idle-{number}", wasm=digest, config=CONFIG, timeout=120)
+
+    async with asyncio.TaskGroup() as group:
+        for number in numbers:
+            group.create_task(one(number))
+
+
+def _page(port: int) -> bytes:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        content: bytes = answer.read()
+        return content
+
+
+async def _scrape(port: int) -> float:
+    return await _median(lambda: asyncio.to_thread(_page, port))
+
+
+async def _rpc(agent: Agent) -> float:
+    return await _median(lambda: agent.get("idle-0"))
+
+
+async def _median(call: Callable[[], object]) -> float:
+    taken = []
+    for _ in range(CALLS):
+        start = time.perf_counter()
+        await call()  # type: ignore[misc]
+        taken.append((time.perf_counter() - start) * 1e3)
+        await asyncio.sleep(0.1)
+    return median(taken)
+
+
+def _rows(language: str, count: int, seen: Seen, rivals: dict[str, tuple[float, float]]) -> list[Row]:
+    name = f"{count:,} idle wasm programs in {language}"
+    note = f"agent: {seen.with_100:.0f} MiB with 100, {seen.with_all:.0f} with {count:,}; ticks take {seen.cpu:.1%} of a CPU"
+    rows = [Row(name=f"{name}, memory of each", unit="KiB", ours=seen.each, most=TARGETS.get(language), note=note)]
+    if language == "c":
+        rows += [
+            Row(name="  against a minimal exporter each", unit="KiB", ours=seen.each, rival=own, who=f"{who}, a process each",
+                note=f"{resident / 1024:.0f} MiB resident each; {own * count / (1 << 20):.1f} GiB for {count:,}")
+            for who, (own, resident) in rivals.items()
+        ]  # fmt: skip
+        rows.append(Row(name="  agent with 100 of them, resident", unit="MiB", ours=seen.with_100, most=100))
+    rows += [
+        Row(
+            name="  scrape",
+            ours=seen.scrape,
+            rival=seen.before["scrape"],
+            who="with one program",
+            note=f"{seen.page:,} bytes",
+        ),
+        Row(name="  gRPC Get", ours=seen.rpc, rival=seen.before["rpc"], who="with one program"),
+    ]
+    return rows
