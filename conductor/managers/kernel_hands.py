@@ -61,7 +61,7 @@ class KernelHands:
         """Do one action. Raises what the road raised; the world is read again before the next decision."""
         match action:
             case Load(want=want, lender=lender):
-                await self._attach_all(await self._loads.fresh(want, lender), want)
+                await self._attach_all(await self._loads.load(want, lender), want)
             case Replace():
                 await self._replace(action)
             case AttachLink(name=name, program=program, want=link):
@@ -103,7 +103,7 @@ class KernelHands:
         """
         name, loaded = action.name, tuple[KernelLoaded, ...]()
         try:
-            loaded = await self._loads.fresh(action.want, action.lender, action.before)
+            loaded = await self._loads.load(action.want, action.lender, action.before)
             for link in action.want.links:
                 await self._ties.take_place(name, _id_of(loaded, link), link, action.old)
             await self._check(loaded)

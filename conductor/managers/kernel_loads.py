@@ -34,7 +34,7 @@ class KernelLoads:
         self._layouts, self._counters = layouts, counters
         self._note, self._remark = note, remark
 
-    async def fresh(
+    async def load(
         self, want: KernelWant, lender: LoadedSet | None, before: LoadedSet | None = None
     ) -> tuple[KernelLoaded, ...]:
         """Load all programs of a wish or none, with the maps of `before` if they can be taken over.

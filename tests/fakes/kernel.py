@@ -1,9 +1,11 @@
 """An honest in-memory kernel daemon behind `ports.Kernel`.
 
 What it models, as both bpfman daemons and our loader behave: ids that only grow; the programs of one Load share maps;
-`map_owner` takes the owner's maps by name, also where those are an earlier owner's, and refuses another layout; lists match metadata exactly; one program attaches once at one place
-(the kernel's EEXIST), and one XDP program at one interface, as without a dispatcher; Unload takes links along; unknown ids are NotFound; a connection that comes and goes; a daemon
-that lost everything; links and programs that vanish from outside; an answer lost before or after the work was done.
+`map_owner` takes the owner's maps by name, also where those are an earlier owner's, and refuses another layout; lists
+match metadata exactly; one program attaches once at one place (the kernel's EEXIST), and one XDP program at one
+interface, as without a dispatcher; Unload takes links along; unknown ids are NotFound; a connection that comes and
+goes; a daemon that lost everything; links and programs that vanish from outside; an answer lost before or after the
+work was done; objects that never load or never attach; the Rust daemon's ways not to share maps.
 What it does not model: the verifier (objects say whether they are refused), real types, time, dispatchers.
 It may grow only by behaviour that the contract suite shows of a real daemon too.
 """
