@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 from conductor.api.manifests import specs_of
 from conductor.config import Config
 from conductor.managers.names_file import parse_names
+from conductor.model.manifest_limits import parse_limits
+from conductor.model.program import Limits
 from conductor.model.status import State
 from tests.docs.reading import blocks
 
@@ -22,6 +25,13 @@ def test_settings_manifests_and_names_are_taken_as_they_stand() -> None:
     assert [spec.name for spec in specs_of(manifest)] == ["flows"]
     found, problems = parse_names(names)
     assert (len(found), problems) == (3, ())
+
+
+def test_the_limits_are_those_that_programs_have_by_default() -> None:
+    (table,) = re.findall(r"\| limit \|.*?\n\|---.*?\n(.*?)\n\n", PAGE, re.DOTALL)
+    told = dict(re.findall(r"^\| `(\w+)` \| (\S+) \|", table, re.MULTILINE))
+    assert parse_limits(told) == Limits()
+    assert len(told) == len(fields(Limits))
 
 
 def test_every_state_is_explained() -> None:
