@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -41,6 +42,9 @@ MANY_CALLS: Final = 4_000
 CALLS_A_NAP: Final = 50
 NAP_SECONDS: Final = 0.001
 """A call that calls host functions in a loop is slowed down: everything moves in batches, nobody needs so many."""
+MANY_ROWS: Final = 2_048
+_turn = threading.Lock()
+"""Whoever holds it competes for the interpreter's lock; the other large calls wait here, where they harm nobody."""
 _MASKS = {Type.I32: 0xFFFFFFFF, Type.I64: 0xFFFFFFFFFFFFFFFF}
 log = logging.getLogger(__name__)
 
@@ -54,7 +58,8 @@ class Linker:
         for function in IMPORTS:
             topic, method = _method(function.name)
             types = [kind for _, kind in function.parameters]
-            self._define(MODULE, function.name, types, [function.result], _abi(topic, method), starting=Error.STATE)
+            handler = _taking_turns(_abi(topic, method), [name for name, _ in function.parameters])
+            self._define(MODULE, function.name, types, [function.result], handler, starting=Error.STATE)
         for name, (parameters, results) in WASI_FUNCTIONS.items():
             handler = _wasi(name)
             for module in WASI_MODULES:
@@ -137,6 +142,21 @@ def _abi(topic: str, method: Callable[..., int]) -> Callable[..., int]:
             return int(code)
 
     return handler
+
+
+def _taking_turns(handler: Callable[..., int], names: list[str]) -> Callable[..., int]:
+    """Let calls with very many rows, which cost milliseconds of Python each, come one after the other."""
+    if "count" not in names:
+        return handler
+    place = names.index("count")
+
+    def in_turn(guest: Guest, *arguments: int) -> int:
+        if arguments[place] <= MANY_ROWS:
+            return handler(guest, *arguments)
+        with _turn:
+            return handler(guest, *arguments)
+
+    return in_turn
 
 
 def _wasi(name: str) -> Callable[..., int]:

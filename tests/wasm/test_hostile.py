@@ -24,6 +24,8 @@ from tests.wasm.world import QUICK, Worlds
 SPIN = "(loop $for_ever (br $for_ever))"
 HOST_LOOP = "(loop $for_ever (drop (call $clock (i32.const 1))) (br $for_ever))"
 BIG_LOOP = "(loop $for_ever (drop (call $random (i32.const 0) (i32.const 1048576))) (br $for_ever))"
+LOOKUPS = """(loop $for_ever (drop (call $lookup_workloads (i32.const 0) (i32.const 65536) (i32.const 0) (i32.const 1)))
+  (br $for_ever))"""
 LOGS = "(loop $for_ever (drop (call $log (i32.const 1) (i32.const 1024) (i32.const 60))) (br $for_ever))"
 SLEEP = """(i64.store (i32.const 65560) (i64.const 3600000000000)) (i64.store (i32.const 65544) (i64.const 0))
   (i64.store (i32.const 65552) (i64.const 1))
@@ -172,7 +174,9 @@ def test_spinners_delay_no_neighbour(world: Worlds) -> None:
     async def run() -> None:
         async with world() as here:
             limits = Limits(cpu_call=30, cpu=1.0)
-            bad = [await here.open(other(SPIN if i % 2 else HOST_LOOP), f"bad{i}", limits=limits) for i in range(10)]
+            bad = [
+                await here.open(other((SPIN, HOST_LOOP, LOOKUPS)[i % 3]), f"bad{i}", limits=limits) for i in range(10)
+            ]
             good = [await here.open(counting(), f"good{i}") for i in range(10)]
             late: list[float] = []
             async with asyncio.TaskGroup() as group:
