@@ -9,11 +9,10 @@ import asyncio
 import logging
 import os
 import platform
-import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,9 +22,10 @@ from conductor.api.counts import BOUNDS
 from conductor.api.manifest_files import ManifestFiles
 from conductor.api.peer import Gate
 from conductor.api.server import GrpcServer
+from conductor.api.view import View
 from conductor.bpf.btf import layout_digests
-from conductor.bpf.maps import open_map
 from conductor.bpf.object_file import read_object
+from conductor.bpf.prefix import map_opener
 from conductor.bpfman.road import BpfmanRoad
 from conductor.builtin import BUILTINS, parse_config
 from conductor.config import Config
@@ -44,12 +44,10 @@ from conductor.managers.logs import LogBook
 from conductor.managers.program import ProgramManager
 from conductor.managers.registry import RegistryManager
 from conductor.model.agent import AgentInfo
-from conductor.model.grants import Access
 from conductor.model.program import ProgramType
-from conductor.model.status import Cost, KernelStatus, ProgramStatus
 from conductor.net.interfaces import Interfaces
-from conductor.ports import MapHandle, MapOpener
 from conductor.privilege import group_id
+from conductor.stopping import give_up, stop_signals
 from conductor.wasm.runtime import WasmRuntime
 
 __all__ = ["run"]
@@ -77,13 +75,13 @@ def run(config: Config) -> int:
 
 
 async def _life(config: Config) -> None:
-    with _stop_signals() as stopping:
+    with stop_signals() as stopping:
         async with _running(config):
             asyncio.get_running_loop().call_later(SETTLE_SECONDS, frugal.settle)
             await stopping.wait()
             log.info("stopping; kernel programs stay attached")
             late = f"not everything ended within {STOP_SECONDS:.0f} s"
-            asyncio.get_running_loop().call_later(STOP_SECONDS, _give_up, late)
+            asyncio.get_running_loop().call_later(STOP_SECONDS, give_up, late)
 
 
 @asynccontextmanager
@@ -197,37 +195,6 @@ async def _running(config: Config) -> AsyncIterator[None]:
             task.cancel()
 
 
-class View:
-    """What HTTP shows: the Program Manager once there is one, and that it is starting before."""
-
-    def __init__(self) -> None:
-        self._programs: ProgramManager | None = None
-        self._problems: Callable[[], tuple[str, ...]] = tuple
-
-    def begin(self, *, programs: ProgramManager, problems: Callable[[], tuple[str, ...]]) -> None:
-        """Show the managers from now on; `problems` are degraded conditions beyond theirs."""
-        self._programs, self._problems = programs, problems
-
-    def programs(self) -> tuple[ProgramStatus, ...]:
-        """User programs."""
-        return self._programs.observed() if self._programs else ()
-
-    def kernel(self) -> tuple[KernelStatus, ...]:
-        """Kernel programs."""
-        return self._programs.kernel() if self._programs else ()
-
-    def costs(self) -> tuple[Cost, ...]:
-        """What user programs cost."""
-        return self._programs.costs() if self._programs else ()
-
-    def ready(self) -> tuple[bool, tuple[str, ...]]:
-        """Whether the agent is ready, and a line per thing amiss."""
-        if self._programs is None:
-            return False, ("the agent is starting",)
-        ready, lines = self._programs.ready()
-        return ready, (*lines, *(f"degraded: {line}" for line in self._problems()))
-
-
 async def _snapshots(
     *,
     store: SeriesStore,
@@ -260,18 +227,6 @@ async def _snapshots(
         )
         await asyncio.to_thread(page.tick, time.monotonic())
         await asyncio.sleep(TICK_SECONDS)
-
-
-def map_opener(prefixes: Sequence[tuple[Path, Path]]) -> MapOpener:
-    """Open maps by the daemon's paths, as far as they lie elsewhere for us (`--pin-prefix`)."""
-
-    def opener(pin: Path, access: Access) -> MapHandle:
-        for theirs, ours in prefixes:
-            if pin.is_relative_to(theirs):
-                return open_map(ours / pin.relative_to(theirs), access)
-        return open_map(pin, access)
-
-    return opener
 
 
 async def map_layouts(path: str) -> Mapping[str, str]:
@@ -316,31 +271,6 @@ def _gate(config: Config) -> Gate:
         read_group=group_id(read, "--read-group") if read else None,
         change_group=group_id(change, "--change-group") if change else None,
     )
-
-
-@contextmanager
-def _stop_signals() -> Iterator[asyncio.Event]:
-    """Turn SIGTERM and SIGINT into an event; the second one ends the process at once."""
-    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-
-    def stop() -> None:
-        if stopping.is_set():
-            _give_up("told to stop a second time")
-        stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    try:
-        yield stopping
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-
-
-def _give_up(why: str) -> None:
-    """End at once: wishes and kernel programs are safe on disk and in the kernel."""
-    log.error("%s: leaving everything as it is", why)
-    os._exit(1)
 
 
 def _leaves(group: BaseExceptionGroup[ConductorError]) -> list[ConductorError]:

@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": WORDS | {"config"},
     "locks": WORDS,
     "frugal": set(),
+    "stopping": set(),
     "builtin": WORDS | {"ports", "builtin"},
     "bpf": WORDS | {"ports", "bpf"},
     "net": WORDS | {"ports", "net"},
