@@ -6,10 +6,14 @@ import os
 import random
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
+from conductor.errors import AgentStopping, AgentUnreachable, NotFound
+from conductor.model.status import State
 from tests.e2e.node import links_of, pins_of, programs_of
 
 if TYPE_CHECKING:
@@ -28,31 +32,31 @@ def chance() -> random.Random:
 
 def settled(node: Node, wished: set[str]) -> bool:
     """Exactly what was asked for runs, and the kernel holds each function and link of it once."""
-    items = node.json("list")["items"]
-    kernel = node.json("kernel", "list")["items"]
-    if {item["name"] for item in items} != wished or any(item["state"] != "Running" for item in items):
+    items = node.ask(lambda agent: agent.list())
+    if {item.name for item in items} != wished or any(item.state is not State.RUNNING for item in items):
         return False
-    functions: list[dict[str, Any]] = [function for half in kernel for function in half["functions"]]
+    functions = [function for half in node.ask(lambda agent: agent.list_kernel()) for function in half.functions]
+    links = [link for function in functions for link in function.links]
     held = sorted(program["id"] for program in programs_of(node))
-    links = [link for function in functions for link in function["links"]]
-    return held == sorted(function["id"] for function in functions) and len(links_of(node)) == len(links)
+    return held == sorted(function.id for function in functions) and len(links_of(node)) == len(links)
 
 
 def act(node: Node, chance: random.Random, wished: set[str]) -> None:
     """Ask for something; a call that the kill cut off is asked again until it is answered."""
     name = f"map-{chance.randrange(3)}"
-    if name in wished:
-        words = ["unload", name]
-        wished.discard(name)
-    else:
-        words = ["load", "builtin", "service_map", "--name", name]
-        wished.add(name)
-    for _ in range(60):
-        done = node.cli(*words, ok=False)
-        if done.returncode == 0 or (words[0] == "unload" and "no program" in done.stderr.lower()):
+    for _ in range(100):
+        try:
+            if name in wished:
+                with suppress(NotFound):  # it was unloaded, and the answer was lost
+                    node.ask(lambda agent: agent.unload(name))
+            else:
+                node.ask(lambda agent: agent.load(name, builtin="service_map"))
+        except (AgentUnreachable, AgentStopping):
+            time.sleep(0.2)
+        else:
+            wished.symmetric_difference_update({name})
             return
-        time.sleep(0.2)
-    raise AssertionError(f"{words}: {done.stderr}")
+    raise AssertionError(f"{name} of {wished} was never answered")
 
 
 @pytest.mark.parametrize("roles", [("agent",), ("loader",), ("agent", "loader")], ids="+".join)
@@ -60,16 +64,15 @@ def test_killed_at_random_moments(node: Node, chance: random.Random, roles: tupl
     node.start("--kernel", "embedded")
     wished: set[str] = set()
     for _ in range(ROUNDS):
-        delay = chance.uniform(0, 1.2)
-        command = f"sleep {delay:.3f}; kill -9 {' '.join(str(node.pid(role)) for role in roles)}"
+        pids = [str(node.wait_for(partial(node.pid, role), role)) for role in roles]
+        command = f"sleep {chance.uniform(0, 1):.3f}; kill -9 {' '.join(pids)}"
         with subprocess.Popen(["sh", "-c", command]) as killer:
-            act(node, chance, wished)
-            killer.wait(10)
+            while killer.poll() is None:
+                act(node, chance, wished)
         node.wait_for(lambda: settled(node, wished), f"settled to {sorted(wished)}", 45)
     for name in sorted(wished):
         node.cli("unload", name)
-    assert not programs_of(node)
-    assert not pins_of(node)
+    node.wait_for(lambda: not programs_of(node) and not pins_of(node), "empty")  # the loader may be starting still
 
 
 @pytest.mark.parametrize("damage", [b"", b'{"version": 1, "wi', b"\xff\xfe garbage"], ids=["empty", "torn", "garbage"])
