@@ -189,7 +189,9 @@ class ProgramSeries:
             del self._tables[old]
             self._written.pop(old, None)
         handle, self._next_handle = self._next_handle, self._next_handle + 1
-        self._tables[handle] = Table(replace(metric, help=printable(metric.help)), program=self.program)
+        if (text := printable(metric.help)) != metric.help:
+            metric = replace(metric, help=text)
+        self._tables[handle] = Table(metric, program=self.program)
         handles.append(handle)
         if len(handles) > 1:
             self._contested.add(metric.name)

@@ -24,7 +24,7 @@ Slots = NDArray[np.int64]
 Numbers = NDArray[np.float64]
 
 _FREE, _KNOWN, _SHOWN, _REMOVED = range(4)
-_ROWS_AT_FIRST: Final = 4
+_ROWS_AT_FIRST: Final = 1
 _NEVER: Final = -np.inf
 
 

@@ -7,6 +7,7 @@ bytes in both (labels sorted by name, as the reference client does), so one enco
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from conductor.exporter.names import RESERVED_LABEL, base_name
@@ -17,8 +18,11 @@ __all__ = ["EOF", "LineStarts", "header", "printable"]
 
 EOF: Final = b"# EOF\n"
 """Last line of an OpenMetrics page."""
+_SHARED: Final = 1_024
+"""Declarations whose texts are kept once for all programs: a thousand programs of one module have the same."""
 
 
+@lru_cache(maxsize=_SHARED)
 def header(spec: MetricSpec, *, openmetrics: bool) -> bytes:
     """Write the lines before a family's samples."""
     if not openmetrics:
@@ -31,6 +35,8 @@ def header(spec: MetricSpec, *, openmetrics: bool) -> bytes:
 
 def printable(text: str) -> str:
     """Replace what UTF-8 cannot carry (lone surrogates of undecodable file names) by a question mark."""
+    if text.isascii():
+        return text  # the very object, which may be kept in many places
     return text.encode("utf-8", "replace").decode()
 
 
@@ -38,17 +44,12 @@ def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
-def _in_template(text: str) -> str:
-    return _escaped(text).replace("{", "{{").replace("}", "}}")
-
-
 class LineStarts:
     """Makes `name{a="1",b="2"} ` of rows of label values, once per series: one template per line of a series."""
 
     def __init__(self, spec: MetricSpec, *, program: str) -> None:
-        fixed = {RESERVED_LABEL: _in_template(program)} if program else {}
-        fields = {label: f"{{{index}}}" for index, label in enumerate(spec.labels)} | fixed
-        self._templates = tuple(_template(suffix, fields | extra) for suffix, extra in _lines(spec))
+        self._program = _escaped(program)
+        self._templates = _templates(spec, bool(program))
 
     @property
     def lines(self) -> int:
@@ -61,7 +62,15 @@ class LineStarts:
         joined = "".join(row)
         if "\\" in joined or '"' in joined or "\n" in joined:
             values = [_escaped(value) for value in row]
-        return [template.format(*values).encode() for template in self._templates]
+        return [template.format(*values, program=self._program).encode() for template in self._templates]
+
+
+@lru_cache(maxsize=_SHARED)
+def _templates(spec: MetricSpec, has_program: bool) -> tuple[str, ...]:
+    fields = {label: f"{{{index}}}" for index, label in enumerate(spec.labels)}
+    if has_program:
+        fields[RESERVED_LABEL] = "{program}"
+    return tuple(_template(suffix, fields | extra) for suffix, extra in _lines(spec))
 
 
 def _lines(spec: MetricSpec) -> list[tuple[str, dict[str, str]]]:

@@ -72,4 +72,5 @@ def fit_row(spec: MetricSpec, key: Row) -> Row | None:
         raise InvalidSpec("rows", f"{spec.name}: a label value is no string")
     if any(len(value) > _VALUE_MAX for value in key):
         return None
-    return tuple(map(printable, key))
+    row = tuple(map(printable, key))
+    return key if row == key else row

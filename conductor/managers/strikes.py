@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from conductor.model.ids import Name
 from conductor.model.status import Condition, State
 from conductor.plan.backoff import delay
@@ -23,7 +21,7 @@ class Strikes:
 
     def __init__(self, *, first: float = FIRST_QUARANTINE) -> None:
         self._first = first
-        self._crashes: deque[float] = deque(maxlen=CRASHES)
+        self._crashes: list[float] = []
         self._stuck = 0
         self._rounds = 0
         self._until = 0.0
@@ -36,9 +34,7 @@ class Strikes:
 
     def out(self, now: float, *, stuck: bool = False, budget: bool = False) -> bool:
         """Count one more; answer whether that was the last."""
-        self._crashes.append(now)
-        while now - self._crashes[0] > WINDOW_SECONDS:
-            self._crashes.popleft()
+        self._crashes = [then for then in (*self._crashes, now) if now - then <= WINDOW_SECONDS][-CRASHES:]
         self._stuck += stuck
         self.is_out = budget or self._stuck >= STUCK or len(self._crashes) >= CRASHES
         if self.is_out:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from conductor.wasm.needs import metric_of
 __all__ = ["MetricCalls"]
 
 DECLARATION_BYTES: Final = 64 << 10
+SHORT_BYTES: Final = 2 << 10
 METRICS: Final = 1000
 _SPARE: Final = 65_536
 Ids = NDArray[np.int64]
@@ -44,11 +46,8 @@ class MetricCalls:
         """Declare a metric."""
         if size > DECLARATION_BYTES:
             raise Refused(Error.ARGUMENT)
-        try:
-            raw = json.loads(self._memory().text(text, size))
-        except (ValueError, RecursionError) as exc:
-            raise InvalidSpec("metric", f"is no JSON: {exc}") from exc
-        spec = metric_of(raw, "metric")
+        declaration = self._memory().text(text, size)
+        spec = _shared(declaration) if size <= SHORT_BYTES else _parsed(declaration)
         if (known := self._known.get(spec)) is not None:
             return known
         if len(self._metrics) >= METRICS:
@@ -130,7 +129,7 @@ class MetricCalls:
         else:
             number, self._used = self._used, self._used + 1
             if number >= len(self._ids):
-                self._ids = np.concatenate([self._ids, np.full(max(16, len(self._ids)), -1, np.int64)])
+                self._ids = np.concatenate([self._ids, np.full(max(4, len(self._ids)), -1, np.int64)])
         self._ids[number] = id_
         self._numbers[metric, id_] = number
         return number
@@ -145,6 +144,18 @@ class MetricCalls:
         known = numbers >= 0
         slots[known] = self._ids[numbers[known]]
         return slots
+
+
+def _parsed(declaration: str) -> MetricSpec:
+    try:
+        raw = json.loads(declaration)
+    except (ValueError, RecursionError) as exc:
+        raise InvalidSpec("metric", f"is no JSON: {exc}") from exc
+    return metric_of(raw, "metric")
+
+
+_shared = lru_cache(maxsize=1024)(_parsed)
+"""The same object for all instances of a module."""
 
 
 def _strings(raw: bytes, count: int) -> list[str]:
