@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -104,10 +105,18 @@ class Connection:
 
     async def _meet(self, candidate: Candidate) -> ConductorError | None:
         """Stay with the daemon at this socket as long as it is there; answer why it never was, else None."""
-        until = asyncio.get_running_loop().time() + (candidate.patience if _exists(candidate.socket) else 0)
+        patience = candidate.patience if _exists(candidate.socket) else 0.0
+        until = asyncio.get_running_loop().time() + patience
+        if patience:
+            problem = f"{candidate.socket} is there and has not answered; it is given {patience:g} s"
+            self._tell_if_new(replace(self.status, problem=problem))
         while True:
             try:
-                async with Session.opened(socket=candidate.socket, counters=self._counters) as session:
+                async with (
+                    _silence_is_away(until if patience else None) as looking,
+                    Session.opened(socket=candidate.socket, counters=self._counters) as session,
+                ):
+                    looking.reschedule(None)
                     _refuse_assistant(candidate, session)
                     await self._stay(candidate, session)
             except KernelAway as error:
@@ -149,6 +158,19 @@ class Connection:
         self._changes += 1
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+@asynccontextmanager
+async def _silence_is_away(until: float | None) -> AsyncIterator[asyncio.Timeout]:
+    """Bound what is awaited inside by a moment of the loop's time. Raises `KernelAway` when it has come."""
+    timeout = asyncio.timeout_at(until)
+    try:
+        async with timeout:
+            yield timeout
+    except TimeoutError as error:
+        if not timeout.expired():
+            raise
+        raise KernelAway("it is silent") from error
 
 
 def _refuse_assistant(candidate: Candidate, session: Session) -> None:

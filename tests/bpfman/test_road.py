@@ -214,6 +214,32 @@ def test_socket_that_never_answers_is_away(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.slow
+def test_auto_gives_a_silent_bpfman_ten_seconds_and_no_more(tmp_path: Path) -> None:
+    async def story() -> None:
+        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+            writer.close()
+
+        began = asyncio.get_running_loop().time()
+        server = await asyncio.start_unix_server(silent, tmp_path / "bpfman.sock")
+        async with (
+            server,
+            serving(tmp_path / "loader.sock", fake_kernel(), Manners.LOADER),
+            road(tmp_path, "auto") as kernel,
+        ):
+            async with asyncio.timeout(20):
+                async for status in kernel.connection():
+                    if status.connected:
+                        break
+                    problem = status.problem
+            assert "bpfman.sock is there and has not answered; it is given 10 s" in problem
+            assert status.road == "embedded"
+            assert 10 <= asyncio.get_running_loop().time() - began < 12
+
+    asyncio.run(story())
+
+
 def test_answer_past_the_bound_is_refused(tmp_path: Path) -> None:
     async def story() -> None:
         fake = fake_kernel()
