@@ -19,6 +19,7 @@ from pathlib import Path
 from conductor import __version__, frugal
 from conductor.api import grpc, http
 from conductor.api.counts import BOUNDS
+from conductor.api.listener import refuse_served
 from conductor.api.manifest_files import ManifestFiles
 from conductor.api.peer import Gate
 from conductor.api.server import GrpcServer
@@ -91,6 +92,7 @@ async def _running(config: Config) -> AsyncIterator[None]:
     boot_id = _boot_id()
     bus, logs, store = Bus(), LogBook(), SeriesStore()
     page, view = Page(store=store), View()
+    refuse_served(config.agent_socket)
     async with AsyncExitStack() as stack:
         state_dir = stack.enter_context(StateDir.opened(config.agent.state_dir))
         door = await stack.enter_async_context(

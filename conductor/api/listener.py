@@ -14,7 +14,7 @@ from pathlib import Path
 
 from conductor.errors import AddressInUse, InvalidConfig, NotAllowed, StateUnwritable
 
-__all__ = ["listening"]
+__all__ = ["listening", "refuse_served"]
 
 _LONGEST = 107
 _BACKLOG = 128
@@ -87,9 +87,17 @@ def _remove_dead(path: Path) -> None:
         return
     if not stat.S_ISSOCK(found.st_mode):
         raise AddressInUse(f"{path} is no socket: remove it or choose another path with --agent-socket")
-    if _is_alive(path):
-        raise AddressInUse(f"{path}: another agent serves here; end it or choose another path with --agent-socket")
+    refuse_served(path)
     path.unlink()
+
+
+def refuse_served(path: Path) -> None:
+    """Refuse a socket that somebody serves, before anything is begun; `listening` decides for good.
+
+    Raises `AddressInUse`.
+    """
+    if path.exists() and _is_alive(path):
+        raise AddressInUse(f"{path}: another agent serves here; end it or choose another path with --agent-socket")
 
 
 def _is_alive(path: Path) -> bool:
