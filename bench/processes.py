@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-__all__ = ["Memory", "cpu_seconds", "exporters", "memory_of"]
+__all__ = ["Memory", "cpu_seconds", "exporters", "memory_of", "tables_of"]
 
 HERE = Path(__file__).parent
 PROCESSES = 5
@@ -20,16 +20,25 @@ TICKS = 100.0
 
 
 class Memory:
-    """KiB of one process: resident, and what would be free without it."""
+    """KiB of one process."""
 
     def __init__(self, fields: dict[str, int]) -> None:
         self.resident = fields["Rss"]
+        self.proportional = fields["Pss"]
+        """Pages that are mapped several times, here or elsewhere, count once in all."""
         self.own = fields["Private_Clean"] + fields["Private_Dirty"]
+        """What would be free without it."""
 
 
 def memory_of(pid: int) -> Memory:
     lines = (line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
     return Memory({words[0].rstrip(":"): int(words[1]) for words in lines})
+
+
+def tables_of(pid: int) -> int:
+    """KiB of page tables, which no figure of memory holds."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return int(status["VmPTE"].split()[0])
 
 
 def cpu_seconds(pid: int) -> float:
