@@ -42,25 +42,23 @@ def load_service_map(node: Node) -> None:
     node.cli("load", "builtin", "service_map", "--config", "interval=0.5", "--config", "loopback=true")
 
 
-def test_bytes_sent_are_bytes_told(node: Node) -> None:
-    node.start("--kernel", "embedded")
-    load_service_map(node)
-    node.wait_for(lambda: node.running("service_map"), "running")
+def test_bytes_sent_are_bytes_told(clean: Node) -> None:
+    load_service_map(clean)
+    clean.wait_for(lambda: clean.running("service_map"), "running")
     port = transfer(1_234_567)
 
     def exact() -> bool:
-        series = node.series("?program=service_map")
+        series = clean.series("?program=service_map")
         sent = told(series, SENT, server_port=port, role="client")
         return sent == told(series, RECEIVED, server_port=port, role="server") == 1_234_567
 
-    node.wait_for(exact, "exact")
+    clean.wait_for(exact, "exact")
 
 
-def test_agent_has_no_rights_while_it_reads_maps(node: Node) -> None:
-    node.start("--kernel", "embedded")
-    load_service_map(node)
-    node.wait_for(lambda: node.running("service_map"), "running")
-    tasks = list(Path(f"/proc/{node.pid('agent')}/task").iterdir())
+def test_agent_has_no_rights_while_it_reads_maps(clean: Node) -> None:
+    load_service_map(clean)
+    clean.wait_for(lambda: clean.running("service_map"), "running")
+    tasks = list(Path(f"/proc/{clean.pid('agent')}/task").iterdir())
     assert tasks
     for task in tasks:
         status = dict(line.split(":\t", 1) for line in (task / "status").read_text().splitlines() if ":\t" in line)
@@ -102,16 +100,15 @@ def test_stop_leaves_nothing_behind_and_keep_leaves_kernel_programs(node: Node) 
     assert not programs_of(node)
 
 
-def test_unload_removes_both_halves(node: Node) -> None:
-    node.start("--kernel", "embedded")
-    load_service_map(node)
-    node.wait_for(lambda: node.running("service_map"), "running")
-    assert programs_of(node)
-    assert links_of(node)
-    node.cli("unload", "service_map")
-    assert not programs_of(node)
-    assert not pins_of(node)
-    assert node.json("list") == {"items": []}
+def test_unload_removes_both_halves(clean: Node) -> None:
+    load_service_map(clean)
+    clean.wait_for(lambda: clean.running("service_map"), "running")
+    assert programs_of(clean)
+    assert links_of(clean)
+    clean.cli("unload", "service_map")
+    assert not programs_of(clean)
+    assert not pins_of(clean)
+    assert clean.json("list") == {"items": []}
 
 
 def test_second_agent_on_the_same_socket_is_refused(node: Node) -> None:
