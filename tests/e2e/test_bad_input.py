@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from grpclib.const import Status
 
+from conductor.errors import ObjectUnreadable
 from conductor.model.status import State
 from tests.api.raw import Answer, ask, framed, talking, text
 from tests.e2e.node import pins_of, programs_of
@@ -118,6 +119,19 @@ def test_paths_to_no_object_are_refused_and_nothing_is_kept(clean: Node, path: s
     done = clean.cli("apply", "-f", "-", stdin=KERNEL % (path, "f", "raw_syscalls/sys_enter"), ok=False)
     assert (done.returncode, sentence in done.stderr) == (REFUSED, True), done.stderr
     assert clean.is_empty()
+
+
+def test_an_object_that_the_agent_may_not_read_is_refused_unless_it_is_sent(clean: Node, compiled: Compiled) -> None:
+    path = clean.root / "closed.o"
+    path.write_bytes(compiled("counters").read_bytes())
+    path.chmod(0o600)
+    manifest = KERNEL % (path, "on_enter", "raw_syscalls/sys_enter")
+    with pytest.raises(ObjectUnreadable, match=r"Permission denied \(the agent reads it as its own user\)"):
+        clean.ask(lambda agent: agent.apply(manifest))
+    assert clean.is_empty()
+    clean.cli("apply", "-f", "-", stdin=manifest)  # root's command line reads and sends it
+    clean.wait_for(lambda: len(programs_of(clean)) == 1, "loaded")
+    gone(clean)
 
 
 def test_a_damaged_object_is_told_from_a_whole_one(clean: Node, compiled: Compiled) -> None:
