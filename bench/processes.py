@@ -24,8 +24,8 @@ class Memory:
 
     def __init__(self, fields: dict[str, int]) -> None:
         self.resident = fields["Rss"]
-        self.proportional = fields["Pss"]
-        """Pages that are mapped several times, here or elsewhere, count once in all."""
+        self.anonymous = fields["Anonymous"]
+        """Without pages of files, which are there once however often they are mapped."""
         self.own = fields["Private_Clean"] + fields["Private_Dirty"]
         """What would be free without it."""
 

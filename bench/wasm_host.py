@@ -28,9 +28,10 @@ from conductor.ports import MapHandle, ProgramContext
 from conductor.wasm.instance import WasmInstance
 from conductor.wasm.runtime import WasmRuntime
 
-__all__ = ["HERE", "Bench", "build_guest", "example", "host", "pinned", "rival"]
+__all__ = ["HERE", "Bench", "build_guest", "host", "pinned", "rival"]
 
 HERE = Path(__file__).parent
+SOURCES = {"rust": "lib.rs", "assemblyscript": "index.ts", "go": "main.go"}
 
 
 class Bench:
@@ -78,18 +79,12 @@ async def host(place: Path) -> AsyncIterator[Bench]:
         yield Bench(runtime=runtime, cells=cells)
 
 
-def build_guest(name: str, place: Path) -> Path:
-    """Build a guest of bench/guests."""
-    folder = place / name
-    shutil.copytree(HERE / "guests" / name, folder)
-    _conductor("build", str(folder))
-    return folder / f"{name}.wasm"
-
-
-def example(name: str, language: str, place: Path) -> Path:
-    """Build an example of the SDK of a language."""
-    folder = place / language / name
-    _conductor("new", str(folder), "--lang", language, "--example", name)
+def build_guest(name: str, place: Path, language: str = "c") -> Path:
+    """Build a guest of bench/guests in one of its languages."""
+    folder, here = place / language / name, HERE / "guests" / name
+    _conductor("new", str(folder), "--lang", language, "--no-kernel")
+    for file in ("needs.json", SOURCES.get(language, f"{name}.c")):
+        shutil.copyfile(here / file, folder / file)
     _conductor("build", str(folder))
     return folder / f"{name}.wasm"
 

@@ -1,8 +1,8 @@
 """A thousand idle programs in one agent: what each holds, and whether the agent still answers at once.
 
-The programs are the SDK's psi_watch in each language, ticking every 5 s. What one holds is what the agent grew by, all of
-it counted: guest, its series, and what the managers know of it; a page that instances share counts once. The rival is a
-process for each, by what a few hold for themselves alone: pages that they share are not counted at all.
+A program counts its ticks, one every 5 s, as the rival does: a process for each. What a program holds is what the agent
+grew by, all of it counted: guest, series, what the managers know of it; a page of the module that instances share is
+there once, and not counted. The rival is measured by what a few processes hold for themselves alone: pages that they share are not counted at all.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from statistics import median
 from bench.processes import cpu_seconds, exporters, memory_of, tables_of
 from bench.start import agent_of, folder, node, wait
 from bench.table import Row
-from bench.wasm_host import example
+from bench.wasm_host import build_guest
 from conductor.client import Agent
 
-PROGRAMS = {"c": 1000, "rust": 1000, "assemblyscript": 1000, "go": 100}
-CONFIG = {"interval": 5}
+PROGRAMS = {"c": 1000, "rust": 1000, "assemblyscript": 1000, "go": 50}
 AT_ONCE = 8
 SETTLE_SECONDS = 11.0
 """Every program has ticked twice."""
@@ -59,7 +58,7 @@ def measure() -> list[Row]:
         rivals = exporters(root)
         for language, count in PROGRAMS.items():
             try:
-                module = example("psi_watch", language, root)
+                module = build_guest("ticks", root, language)
             except SystemExit as exc:
                 rows.append(Row(name=f"idle wasm programs, {language}", ours=float("nan"), note=f"not built: {exc}"))
                 continue
@@ -78,17 +77,15 @@ async def _filled(root: Path, pid: int, port: int, module: Path, count: int) -> 
         await asyncio.sleep(SETTLE_SECONDS / 2)
         seen.before = {"scrape": await _scrape(port), "rpc": await _rpc(agent)}
         start, tables = memory_of(pid), tables_of(pid)
-        await _load(agent, digest, range(1, 100))
+        await _load(agent, digest, range(1, min(count, 100)))
         await asyncio.sleep(SETTLE_SECONDS)
         seen.with_100 = memory_of(pid).resident / 1024
         await _load(agent, digest, range(100, count))
         await asyncio.sleep(SETTLE_SECONDS)
         end = memory_of(pid)
-        seen.with_all, seen.each = end.resident / 1024, (end.proportional - start.proportional) / (count - 1)
-        seen.resident, seen.tables = (
-            (end.resident - start.resident) / (count - 1),
-            (tables_of(pid) - tables) / (count - 1),
-        )
+        seen.with_all, more = end.resident / 1024, count - 1
+        seen.each, seen.resident = (end.anonymous - start.anonymous) / more, (end.resident - start.resident) / more
+        seen.tables = (tables_of(pid) - tables) / more
         seen.scrape, seen.rpc = await _scrape(port), await _rpc(agent)
         begin, cpu = time.monotonic(), cpu_seconds(pid)
         await asyncio.sleep(SETTLE_SECONDS)
@@ -102,7 +99,7 @@ async def _load(agent: Agent, digest: str, numbers: range) -> None:
 
     async def one(number: int) -> None:
         async with gate:
-            await agent.load(f"idle-{number}", wasm=digest, config=CONFIG, timeout=120)
+            await agent.load(f"idle-{number}", wasm=digest, timeout=120)
 
     async with asyncio.TaskGroup() as group:
         for number in numbers:

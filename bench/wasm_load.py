@@ -9,7 +9,7 @@ from statistics import median, quantiles
 
 from bench.start import folder, node, wait
 from bench.table import Row
-from bench.wasm_host import example
+from bench.wasm_host import build_guest
 from conductor.client import Agent
 from conductor.model.status import State
 from conductor.wasm.sections import custom_section
@@ -21,7 +21,7 @@ ROUNDS = 40
 def measure() -> list[Row]:
     """Load modules that this agent knows, then those that only the cache on disk knows, after a restart."""
     with folder() as root:
-        module = example("psi_watch", "c", root).read_bytes()
+        module = build_guest("ticks", root).read_bytes()
         modules = [module + custom_section("bench", bytes([i])) for i in range(MODULES)]
         with node(root / "node", "--kernel", "none") as (port, _):
             wait(port)
