@@ -245,7 +245,8 @@ class Life:
             self._maker.desk.touch()
         is_update = self.is_up
         await self._standing.say_starting(is_update=is_update)
-        await self._until_synced(asked)
+        if resolved.grants:  # who needs no map waits for no kernel daemon, however slow
+            await self._until_synced(asked)
         if not aim.overlap:
             await self._shut()
         old = self._opened

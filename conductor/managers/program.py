@@ -28,13 +28,15 @@ from conductor.model.agent import Applied
 from conductor.model.ids import Name
 from conductor.model.kernel import KernelProgramSpec
 from conductor.model.program import ProgramSpec, ProgramType, Source, UserProgramSpec
-from conductor.model.status import Cost, KernelStatus, ProgramStatus
+from conductor.model.status import Cost, KernelStatus, ProgramStatus, State
 from conductor.plan.conditions import starting
 from conductor.plan.halves import Demand, Resolved, demands
 from conductor.plan.merge import Key, Merged, name_taken
 from conductor.ports import Lookup, Runtime
 
 __all__ = ["ProgramManager"]
+
+_ON_THE_WAY = {State.INITIALIZED, State.UPDATING}
 
 
 class ProgramManager:
@@ -272,7 +274,11 @@ class ProgramManager:
 
     async def _outcome(self, ask: Ask) -> ProgramStatus:
         life, asked = ask
-        await life.settled(asked)
-        if life.is_leaving:
-            raise NotFound(f"{life.name} was unloaded meanwhile")
-        return life.status()
+        while True:
+            await life.settled(asked)
+            if life.is_leaving:
+                raise NotFound(f"{life.name} was unloaded meanwhile")
+            status = life.status()
+            if status.condition.state not in _ON_THE_WAY or asked == life.asked:
+                return status
+            asked = life.asked  # somebody asked for something else in the same moment: that outcome answers both

@@ -78,7 +78,7 @@ def demands(
     for one in held:
         spec = one.wish.spec
         if isinstance(spec, KernelProgramSpec):
-            opened = {*spec.writable_maps, *writable.get(spec.name, ()), *_kept_open(spec, there.get(spec.name))}
+            opened = {*spec.writable_maps, *_named(writable, spec), *_kept_open(spec, there.get(spec.name))}
             spec = replace(spec, writable_maps=tuple(sorted(opened)))
             wanted[spec.name] = Demand(spec=spec, source=one.source, generation=one.wish.generation)
     return dict(sorted(wanted.items()))
@@ -106,6 +106,12 @@ def _check_grant(need: MapNeed, grant: MapGrant | None) -> None:
 
 def _suffix(access: Access) -> str:
     return {Access.READ: "", Access.CONSUME: ":consume", Access.READ_WRITE: ":rw"}[access]
+
+
+def _named(writable: Mapping[Name, set[str]], spec: KernelProgramSpec) -> set[str]:
+    """Maps granted for writing by the program's name, or by a function's as clients of the first implementation do."""
+    words = {spec.name, *(word for program in spec.programs for word in (program.name, program.name[:15]))}
+    return {name for word in words for name in writable.get(Name(word), ())}
 
 
 def _kept_open(spec: KernelProgramSpec, present: KernelProgramSpec | None) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from conductor.model.kernel import PathObject
 from conductor.model.program import Source, WasmSource
 from conductor.model.status import State
 from tests.fakes.builtins import FakeBuiltin
+from tests.fakes.kernel import Fault
 from tests.managers.program_world import ProgramWorld, grant, until, until_state, user
 
 
@@ -156,3 +157,14 @@ async def test_unload_of_an_unknown_name(world: ProgramWorld) -> None:
     async with world.agent() as programs:
         with pytest.raises(NotFound):
             await programs.unload(Name("nobody"))
+
+
+async def test_a_program_without_maps_waits_for_no_kernel_daemon(world: ProgramWorld) -> None:
+    async with world.agent() as programs, asyncio.TaskGroup() as group:
+        world.kernel.faults.append(Fault.HANG_UNDONE)
+        stuck = group.create_task(programs.load(user("c", "counter")))
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(5):
+            assert (await programs.load(user("p"))).condition.state is State.RUNNING
+        assert not stuck.done()
+        stuck.cancel()

@@ -106,3 +106,12 @@ def test_a_map_that_someone_may_write_gets_a_writable_pin_and_keeps_it() -> None
     # The writer is gone: a change would load the kernel program anew, so the pin stays as it is.
     assert demands(held, {}, [opened])[Name("k")].spec == opened
     assert demands(held, {}, [replace(opened, programs=())])[Name("k")].spec.writable_maps == ()
+
+
+@pytest.mark.parametrize("named", ["k", "a_function_with_a_long_name", "a_function_with"])
+def test_a_function_may_stand_for_its_program_when_a_map_is_written(named: str) -> None:
+    """Clients of the first implementation name what bpfman lists, maybe cut to the kernel's 15 characters."""
+    function = KernelFunctionSpec(name="a_function_with_a_long_name", type=KernelType.TRACEPOINT)
+    held = [Held(source=Source.GRPC, wish=Wish(spec=replace(KERNEL, programs=(function,))))]
+    writer = {Name("p"): (Source.GRPC, Resolved(grants=(grant("config", Access.READ_WRITE, named),)))}
+    assert demands(held, writer)[Name("k")].spec.writable_maps == ("config",)
