@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
@@ -55,8 +54,8 @@ def loaded(compiled: Callable[[str], Path]) -> Iterator[Loaded]:
 
 
 @pytest.fixture
-def events(loaded: Loaded) -> Iterator[BpfObject]:
+def events(loaded: Loaded, kernel_pid: int) -> Iterator[BpfObject]:
     """events.bpf.c: a record for each getppid of this process in a ring buffer of 4 KiB, which holds 170."""
-    made = loaded("events", {"only_pid": struct.pack("<I", os.getpid())})
+    made = loaded("events", {"only_pid": struct.pack("<I", kernel_pid)})
     with links.tracepoint(made.program_fd("on_enter"), "raw_syscalls/sys_enter"):
         yield made

@@ -53,9 +53,9 @@ def put() -> Iterator[Callable[[str, bytes], str]]:
 Put = Callable[[str, bytes], str]
 
 
-def kernel_program(node: Node, object_: Path) -> None:
-    """events.bpf.c, fed by this very process."""
-    only = base64.b64encode(os.getpid().to_bytes(4, "little")).decode()
+def kernel_program(node: Node, object_: Path, pid: int) -> None:
+    """events.bpf.c, fed by the process that the kernel calls `pid`."""
+    only = base64.b64encode(pid.to_bytes(4, "little")).decode()
     node.cli(
         "apply",
         "-f",
@@ -79,8 +79,10 @@ def emit(times: int) -> None:
             time.sleep(0.02)
 
 
-def test_a_ring_reaches_a_guest_and_its_update(node: Node, put: Put, compiled: Callable[[str], Path]) -> None:
-    kernel_program(node, compiled("events"))
+def test_a_ring_reaches_a_guest_and_its_update(
+    node: Node, put: Put, compiled: Callable[[str], Path], kernel_pid: int
+) -> None:
+    kernel_program(node, compiled("events"), kernel_pid)
     module = put("one", ring_counter(EVENTS))
     refused = node.cli("load", "wasm", module, ok=False)
     assert refused.returncode == 1
