@@ -51,7 +51,8 @@ class Place:
 
     def inside(self, *command: str) -> list[str]:
         """A command that runs in here."""
-        return ["nsenter", f"--mount=/proc/{self.pid}/ns/mnt", "--", *command]
+        # The root too: who was started in a chroot must not leave it by entering the namespace.
+        return ["nsenter", f"--mount=/proc/{self.pid}/ns/mnt", f"--root=/proc/{self.pid}/root", "--", *command]
 
     def run(self, *command: str) -> None:
         """Run a command in here to its end."""
