@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,7 +32,7 @@ spec:
 @pytest.fixture
 def interface() -> Iterator[str]:
     """A pair of interfaces of this test alone; answers one's name."""
-    name = f"ct{os.getpid() % 100_000}"
+    name = f"ct{secrets.token_hex(4)}"
     subprocess.run(["ip", "link", "add", name, "type", "veth", "peer", f"{name}p"], check=True)
     subprocess.run(["ip", "link", "set", name, "up"], check=True)
     yield name
