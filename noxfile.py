@@ -21,7 +21,7 @@ nox.options.error_on_missing_interpreters = True
 
 PYTHON = sys.executable
 PROTO = Path("conductor/proto")
-KERNEL_PACKAGES = ("libbpf1", "libbpf-dev", "clang", "llvm", "bpftool", "iproute2", "gcc", "libc6-dev")
+KERNEL_PACKAGES = ("libbpf1", "libbpf-dev", "clang", "llvm", "bpftool", "iproute2", "gcc", "libc6-dev", "curl")
 
 
 def debian(session: nox.Session, *packages: str) -> None:
