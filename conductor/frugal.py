@@ -5,6 +5,7 @@ Measured on two cores with Python 3.11, aiohttp 3.14, pyroute2 0.9 and numpy 2.4
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import os
@@ -17,11 +18,17 @@ from typing_extensions import override
 
 __all__ = ["begin", "defer", "settle"]
 
+_M_ARENA_MAX = -8
+"""malloc.h of glibc; another C library has no mallopt, or takes no notice."""
+
 
 def begin() -> None:
     """Prepare the imports of a server; call before numpy, aiohttp or pyroute2 are imported."""
     # OpenBLAS starts a thread per further core (40 MiB of address space each) for linear algebra, which nobody does here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # glibc gives most threads a heap of their own, and a program's parts come from several: 65 KiB each instead of 61.
+    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        mallopt(_M_ARENA_MAX, 2)
     # Imports make 80,000 objects and no garbage: 220 collections find nothing in 30 ms.
     gc.disable()
     defer("aiohttp")  # its client, and with it every CA certificate: 50 ms, 4 MiB
