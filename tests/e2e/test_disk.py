@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -68,6 +68,12 @@ def disk(node: Node) -> Iterator[Disk]:
 
 def wishes(node: Node) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (node.root / "state/agent/wishes").iterdir()}
+
+
+def settled(node: Node, name: str) -> dict[str, Any] | None:
+    """A program once it was tried; a node is ready before that."""
+    shown: dict[str, Any] = node.json("get", name)
+    return None if shown["state"] == "Initialized" else shown
 
 
 def test_what_cannot_be_kept_is_refused_whole_and_what_runs_goes_on(node: Node, disk: Disk) -> None:
@@ -161,7 +167,7 @@ def test_a_kernel_half_that_cannot_be_recorded_is_not_loaded_and_comes_when_ther
     assert programs_of(node) == []
     disk.fill()
     node.start("--kernel", "embedded")
-    shown = node.json("get", "service_map")
+    shown = node.wait_for(lambda: settled(node, "service_map"), "tried")
     assert shown["state"] in ("Waiting", "Failed"), shown
     assert "No space left on device" in shown["message"], shown
     assert programs_of(node) == []
