@@ -15,6 +15,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.e2e.node import free_port
+
 pytestmark = pytest.mark.kernel
 EMPTY = "0" * 16
 
@@ -24,8 +26,7 @@ class Machine:
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        self.address = f"127.0.0.1:{free_port()}"
         self.log = place / "log"
         self.paths = [
             *("--agent-socket", place / "run/agent.sock", "--loader-socket", place / "run/loader.sock"),

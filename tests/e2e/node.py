@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -25,7 +26,7 @@ from conductor.client import Agent
 from conductor.errors import ConductorError
 from conductor.model.status import State
 
-__all__ = ["Node", "Series", "bpftool", "launched", "links_of", "pins_of", "programs_of", "told"]
+__all__ = ["Node", "Series", "bpftool", "free_port", "launched", "links_of", "pins_of", "programs_of", "told"]
 
 T = TypeVar("T")
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -197,14 +198,20 @@ def launched() -> Iterator[Node]:
     """Directories and a port for one node; whatever it left is removed."""
     root = Path(tempfile.mkdtemp(prefix="conductor-test.", dir="/run"))
     root.chmod(0o755)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = int(server.getsockname()[1])
-    node = Node(root, port)
+    node = Node(root, free_port())
     try:
         yield node
     finally:
         node.close()
         subprocess.run(["rm", "-rf", "--one-file-system", str(root)], check=True)
+
+
+def free_port() -> int:
+    """A port that nobody has, and that the kernel gives to no client: it is not taken until the node does."""
+    while True:
+        port = 10_240 + secrets.randbelow(20_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def told(series: Series, name: str, **labels: str) -> float:
