@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import byref
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from conductor.wasm.abi import ROWS_MOST, Error
 from conductor.wasm.capi import HELD
 
-__all__ = ["GuestMemory", "Refused", "checked_rows", "move"]
+__all__ = ["LARGE", "GuestMemory", "Refused", "checked_rows", "move"]
 
 
 _move: Any = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)(
@@ -20,9 +20,16 @@ _move: Any = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p
 )
 
 
+LARGE: Final = 128 << 10
+"""Bytes; for smaller copies getting the interpreter's lock back would cost more than the copy."""
+
+
 def move(target: int, source: int, size: int) -> None:
-    """Copy memory without giving up the interpreter's lock: getting it back costs more than the copy."""
-    _move(target, source, size)
+    """Copy memory; for a large copy the interpreter's lock is given up, so that another one may run beside it."""
+    if size >= LARGE:
+        ctypes.memmove(target, source, size)
+    else:
+        _move(target, source, size)
 
 
 class Refused(Exception):
