@@ -63,7 +63,7 @@ class Ours:
     async def last(self) -> tuple[float, float]:
         async with asyncio.timeout(PATIENCE):
             while self._instance.cost().events_taken < self._target or self._instance.cost().events_queued:  # noqa: ASYNC110 - other threads work
-                await asyncio.sleep(0.003)
+                await asyncio.sleep(0.02)
         cpu = time.process_time_ns() - self._cpu
         await self.books()
         return (await self._values())["ring_sum_at"], cpu
