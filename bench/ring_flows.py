@@ -31,6 +31,11 @@ class Flow:
     """Taken from the ring and not delivered."""
     seconds: float
 
+    @property
+    def rate(self) -> float:
+        """Million sent a second."""
+        return self.sent / self.seconds / 1e6
+
     def checked(self) -> Self:
         if self.sent != self.lost + self.delivered + self.dropped:
             raise SystemExit(f"the books do not balance: {self}")

@@ -48,5 +48,13 @@ def show(rows: Iterable[Row]) -> None:
         ratio = f"{row.ratio:.3g}" if row.ratio is not None else ""
         unit = "" if row.rival is not None else f" {row.unit}"
         target = f"<= {row.most:.3g}{unit}" if row.most is not None else ""
-        table.add_row(row.name, f"{row.ours:,.3g} {row.unit}", rival, row.who, ratio, target, row.verdict or row.note)
+        table.add_row(
+            row.name,
+            f"{row.ours:,.3g} {row.unit}",
+            rival,
+            row.who,
+            ratio,
+            target,
+            "; ".join(filter(None, (row.verdict, row.note))),
+        )
     Console(width=150).print(table)

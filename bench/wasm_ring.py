@@ -8,7 +8,7 @@ the kernel half) nor behind it (our ledger, which has to balance each time).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -20,6 +20,7 @@ from bench.wasm_host import build_guest, host, pinned, rival
 
 BATCHES = 2200
 """They nearly fill the ring: 220,000 records of 72 bytes in 16 MiB."""
+C = "C, libbpf"
 ROUNDS, TURNS = 12, 3
 MILLIS = 700
 RATES = (0.5, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20)
@@ -37,6 +38,8 @@ class Figures:
         self.floods: list[Flow] = []
         self.steady: list[float] = []
         """Million events a second without loss."""
+        self.losing: list[float] = []
+        """The rate above that, at which loss began."""
 
     async def gather(self, made: Producer, consumer: Consumer) -> None:
         """Take one turn."""
@@ -45,19 +48,23 @@ class Figures:
             self.drained.append(took)
             self.cpu.append(cpu)
         self.floods.append(await made.flow(0, MILLIS, consumer))
-        self.steady.append(await steadiest(lambda rate: made.flow(rate, MILLIS, consumer)))
+        steady, losing = await limits(lambda rate: made.flow(rate, MILLIS, consumer))
+        self.steady.append(steady)
+        self.losing.append(losing)
 
 
-async def steadiest(flow: Callable[[float], Awaitable[Flow]]) -> float:
-    """Try rates until two in a row lose something; answer the best that lost nothing."""
-    best, losing = 0.0, 0
+async def limits(flow: Callable[[float], Awaitable[Flow]]) -> tuple[float, float]:
+    """Try rates until two in a row lose something; answer the best that lost nothing, and where loss began after it."""
+    best, lossy = 0.0, [float("inf")]
     for rate in RATES:
         seen = await flow(rate)
-        losing = losing + 1 if seen.lost or seen.dropped else 0
-        best = best if losing else max(best, seen.sent / seen.seconds / 1e6)
-        if losing == 2:
+        if seen.lost or seen.dropped:
+            lossy.append(seen.rate)
+        else:
+            best, lossy = max(best, seen.rate), lossy[:1]
+        if len(lossy) > 2:
             break
-    return best
+    return best, lossy[min(1, len(lossy) - 1)]
 
 
 def measure() -> list[Row]:
@@ -80,36 +87,21 @@ async def _measured(place: Path, bpffs: Path) -> list[Row]:
     return list(_rows(ours, theirs))
 
 
-def _rows(ours: Figures, theirs: Figures) -> tuple[Row, ...]:
-    flood, flood_of_c = (median(flow.delivered / flow.seconds / 1e6 for flow in side.floods) for side in (ours, theirs))
-    lost = [flow for flow in ours.floods if flow.sent]
-    shares = ", ".join(f"{flow.delivered / flow.sent:.0%} delivered" for flow in lost)
-    c = "C, libbpf"
-    return (
-        Row(
-            name="ring buffer to a guest, 64-byte records, full ring drained",
-            unit="ns",
-            ours=median(ours.drained),
-            rival=median(theirs.drained),
-            who=c,
-            most=2,
-            note=f"{1e3 / median(ours.drained):.0f} and {1e3 / median(theirs.drained):.0f} million/s",
-        ),
-        Row(name="  CPU a record, all threads", unit="ns", ours=median(ours.cpu), rival=median(theirs.cpu), who=c),
-        Row(
-            name="  flooded: time a delivered record",
-            unit="ns",
-            ours=1e3 / flood,
-            rival=1e3 / flood_of_c,
-            who=c,
-            most=2,
-            note=f"{flood:.1f} and {flood_of_c:.1f} million/s; {shares}",
-        ),
-        Row(
-            name="  fastest steady flow without loss (more is better)",
-            unit="M/s",
-            ours=median(ours.steady),
-            rival=median(theirs.steady),
-            who=c,
-        ),
-    )
+def _rows(ours: Figures, theirs: Figures) -> Iterator[Row]:
+    ring, drained = "ring buffer to a guest, 64-byte records", (median(ours.drained), median(theirs.drained))
+    yield _time(f"{ring}, a full ring drained", drained, _pace(drained), most=2)
+    yield _time("  CPU a record, all threads", (median(ours.cpu), median(theirs.cpu)))
+    flooded = tuple(median(1e9 * flow.seconds / flow.delivered for flow in side.floods) for side in (ours, theirs))
+    shares = ", ".join(f"{flow.delivered / flow.sent:.0%}" for flow in ours.floods)
+    yield _time("  flooded: time a record that arrives", flooded, f"{_pace(flooded)}; {shares} arrived", most=2)
+    begins = f"loss begins at {median(ours.losing):.1f} and {median(theirs.losing):.1f}; every flow's books balanced"
+    steady = {"ours": median(ours.steady), "rival": median(theirs.steady)}
+    yield Row(name="  steady flow without loss (more is better)", unit="M/s", who=C, note=begins, **steady)
+
+
+def _time(name: str, seconds: tuple[float, ...], note: str = "", *, most: float | None = None) -> Row:
+    return Row(name=name, unit="ns", ours=seconds[0], rival=seconds[1], who=C, most=most, note=note)
+
+
+def _pace(nanoseconds: tuple[float, ...]) -> str:
+    return " and ".join(f"{1e3 / each:.1f}" for each in nanoseconds) + " million/s"
