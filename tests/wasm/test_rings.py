@@ -92,7 +92,7 @@ def test_what_waits_is_delivered_before_the_end(world: Worlds, events: BpfObject
 
 def test_a_full_inbox_drops_and_says_so(world: Worlds, events: BpfObject) -> None:
     """A slow program loses records; its neighbour does not."""
-    slow = """(local.set $m (i32.const 40000000)) (loop $spin (br_if $spin
+    slow = """(local.set $m (i32.const 200000000)) (loop $spin (br_if $spin
       (local.tee $m (i32.sub (local.get $m) (i32.const 1)))))"""
 
     async def run() -> None:
