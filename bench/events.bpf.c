@@ -12,8 +12,14 @@ struct event {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 16 << 20);
+	__uint(max_entries, 64 << 20);
 } events SEC(".maps");
+
+/* One that fills within milliseconds. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} narrow SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -22,9 +28,9 @@ struct {
 	__type(value, __u64);
 } lost SEC(".maps");
 
-static __always_inline void put(__u64 flags)
+static __always_inline void put(void *ring, __u64 flags)
 {
-	struct event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	struct event *event = bpf_ringbuf_reserve(ring, sizeof(*event), 0);
 	__u32 zero = 0;
 	__u64 *count;
 
@@ -45,7 +51,15 @@ SEC("socket")
 int flow(struct __sk_buff *skb)
 {
 	for (int i = 0; i < BATCH; i++)
-		put(0);
+		put(&events, 0);
+	return 0;
+}
+
+SEC("socket")
+int flow_narrow(struct __sk_buff *skb)
+{
+	for (int i = 0; i < BATCH; i++)
+		put(&narrow, 0);
 	return 0;
 }
 
@@ -54,14 +68,14 @@ SEC("socket")
 int fill(struct __sk_buff *skb)
 {
 	for (int i = 0; i < BATCH; i++)
-		put(BPF_RB_NO_WAKEUP);
+		put(&events, BPF_RB_NO_WAKEUP);
 	return 0;
 }
 
 SEC("socket")
 int wake(struct __sk_buff *skb)
 {
-	put(BPF_RB_FORCE_WAKEUP);
+	put(&events, BPF_RB_FORCE_WAKEUP);
 	return 0;
 }
 

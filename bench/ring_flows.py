@@ -67,10 +67,10 @@ class Producer:
             raise SystemExit("the ring is too small for the filling")
         return (last - woken) / records, cpu / records
 
-    async def flow(self, rate: float, millis: int, consumer: Consumer) -> Flow:
+    async def flow(self, rate: float, millis: int, consumer: Consumer, *, program: str = "flow") -> Flow:
         """Send records at a rate in millions a second (0: as fast as can be)."""
         lost, delivered, dropped = self._lost(), *await consumer.books()
-        sent, took = said(self._process, f"flow {rate * 1e6:.0f} {millis}")
+        sent, took = said(self._process, f"{program} {rate * 1e6:.0f} {millis}")
         lost, now = self._lost() - lost, await consumer.books()
         return Flow(
             sent=int(sent),

@@ -1,6 +1,7 @@
 // Runs the programs of events.bpf.c, by their pins in a folder, as lines on standard input say:
 //   fill BATCHES        fill the ring quietly, then wake its consumer; prints the time of the wake
 //   flow RATE MILLIS    records at a rate a second (0: as fast as can be); prints how many, and nanoseconds from first to last
+//   flow_narrow RATE MILLIS    the same to the small ring
 #include <bpf/bpf.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -38,7 +39,7 @@ static uint64_t paced(int program, uint64_t rate, uint64_t end)
 	while (last < end) {
 		struct timespec until = {(last + SLICE) / 1000000000ull, (last + SLICE) % 1000000000ull};
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
-		uint64_t t = now(), passed = t - last < 4 * SLICE ? t - last : 4 * SLICE;
+		uint64_t t = now(), passed = t - last < 2 * SLICE ? t - last : 2 * SLICE;
 		owed += rate * passed / 1000000000ull;
 		if (run(program, owed / BATCH))
 			return 0;
@@ -64,8 +65,9 @@ int main(int argc, char **argv)
 	unsigned long long a, b;
 	if (argc != 2)
 		return 2;
-	int fill = program_of(argv[1], "fill"), flow = program_of(argv[1], "flow"), wake = program_of(argv[1], "wake");
-	if (fill < 0 || flow < 0 || wake < 0)
+	int fill = program_of(argv[1], "fill"), flow = program_of(argv[1], "flow"), wake = program_of(argv[1], "wake"),
+	    narrow = program_of(argv[1], "flow_narrow");
+	if (fill < 0 || flow < 0 || wake < 0 || narrow < 0)
 		return 1;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	while (scanf("%15s %llu", word, &a) == 2) {
@@ -80,7 +82,8 @@ int main(int argc, char **argv)
 			if (scanf("%llu", &b) != 1)
 				return 2;
 			uint64_t start = now(), end = start + b * 1000000;
-			uint64_t sent = a ? paced(flow, a, end) : flooded(flow, end);
+			int program = strcmp(word, "flow") ? narrow : flow;
+			uint64_t sent = a ? paced(program, a, end) : flooded(program, end);
 			printf("%llu %llu\n", (unsigned long long)sent, (unsigned long long)(now() - start));
 		}
 	}

@@ -60,13 +60,19 @@ def measure() -> list[Row]:
             try:
                 module = build_guest("ticks", root, language)
             except SystemExit as exc:
-                rows.append(Row(name=f"idle wasm programs, {language}", ours=float("nan"), note=f"not built: {exc}"))
+                rows.append(
+                    Row(name=f"idle wasm programs in {language}", ours=0.0, note=f"not measured: {_reason(exc)}")
+                )
                 continue
             with node(root / f"node-{language}", "--kernel", "none") as (port, log):
                 wait(port)
                 seen = asyncio.run(_filled(root / f"node-{language}", agent_of(log), port, module, count))
             rows += _rows(language, count, seen, rivals)
     return rows
+
+
+def _reason(failed: SystemExit) -> str:
+    return str(failed).strip().splitlines()[-1]
 
 
 async def _filled(root: Path, pid: int, port: int, module: Path, count: int) -> Seen:
