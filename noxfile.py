@@ -153,7 +153,7 @@ def soak(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure against rivals in the same run; prints ratios and writes bench/results.json."""
-    debian(session, *KERNEL_PACKAGES)
+    debian(session, *KERNEL_PACKAGES, *GUESTS["c"])
     as_root(session, PYTHON, "-m", "bench", *session.posargs)
 
 
