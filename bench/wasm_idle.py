@@ -139,8 +139,8 @@ async def _median(call: Callable[[], object]) -> float:
 def _rows(language: str, count: int, seen: Seen, rivals: dict[str, tuple[float, float]]) -> list[Row]:
     name = f"{count:,} idle wasm programs in {language}"
     note = (
-        f"{seen.resident:.0f} by RSS, {seen.tables:.0f} of page tables beside it; agent: {seen.with_100:.0f} MiB with 100, "
-        f"{seen.with_all:.0f} with {count:,}; all ticks take {seen.cpu:.0%} of a CPU"
+        f"{seen.resident:.0f} by RSS, {seen.tables:.0f} of page tables beside it; agent: {seen.with_all:.0f} MiB with "
+        f"{count:,}, at {seen.cpu:.0%} of a CPU"
     )
     rows = [Row(name=f"{name}, memory of each", unit="KiB", ours=seen.each, most=TARGETS.get(language), note=note)]
     if language == "c":
