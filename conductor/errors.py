@@ -22,6 +22,10 @@ __all__ = [
     "CompileBudget",
     "ConductorError",
     "DeadlineExceeded",
+    "ImageDamaged",
+    "ImageNotFound",
+    "ImageTooLarge",
+    "ImageUnusable",
     "InvalidConfig",
     "InvalidSpec",
     "KernelAway",
@@ -44,8 +48,11 @@ __all__ = [
     "ProgramExited",
     "ProgramStuck",
     "ProgramTrapped",
+    "RegistryAway",
+    "RegistryRefused",
     "SourceHolds",
     "StateUnwritable",
+    "StoreFull",
     "TickFailed",
     "ToolMissing",
     "VerifierRejected",
@@ -290,6 +297,48 @@ class StateUnwritable(ConductorError):
     """A wish could not be made durable. Raised by the state store; free space or fix permissions, then repeat."""
 
     code, reason, retry = Code.UNAVAILABLE, "StateUnwritable", True
+
+
+class ImageUnusable(ConductorError):
+    """An image holds nothing that can run here. Raised by `oci`; says what was found and what would be accepted."""
+
+    code, reason, retry = Code.INVALID_ARGUMENT, "ImageUnusable", False
+
+
+class ImageNotFound(ConductorError):
+    """A registry has no such image, tag or blob. Raised by `oci`; push it, or correct the reference it names."""
+
+    code, reason, retry = Code.NOT_FOUND, "ImageNotFound", False
+
+
+class ImageTooLarge(ConductorError):
+    """An image, or a part of it, is past a ceiling. Raised by `oci` before it is fetched; the message has both."""
+
+    code, reason, retry = Code.RESOURCE_EXHAUSTED, "ImageTooLarge", False
+
+
+class ImageDamaged(ConductorError):
+    """Bytes are not those that their digest names. Raised by `oci`; they are thrown away and fetched again."""
+
+    code, reason, retry = Code.DATA_LOSS, "ImageDamaged", True
+
+
+class RegistryRefused(ConductorError):
+    """A registry wants other credentials, or forbids it (401, 403). Raised by `oci`; correct the pull secret."""
+
+    code, reason, retry = Code.PERMISSION_DENIED, "RegistryRefused", False
+
+
+class RegistryAway(ConductorError):
+    """A registry, its mirrors or its token server cannot be reached. Raised by `oci`; it is tried again later."""
+
+    code, reason, retry = Code.UNAVAILABLE, "RegistryAway", True
+
+
+class StoreFull(ConductorError):
+    """The image cache has no room that may be freed. Raised by `oci`; prune images, or give it more space."""
+
+    code, reason, retry = Code.RESOURCE_EXHAUSTED, "StoreFull", True
 
 
 class PrivilegesKept(ConductorError):
