@@ -25,6 +25,7 @@ __all__ = [
     "ImageDamaged",
     "ImageNotFound",
     "ImageTooLarge",
+    "ImageUntrusted",
     "ImageUnusable",
     "InvalidConfig",
     "InvalidSpec",
@@ -333,6 +334,12 @@ class RegistryAway(ConductorError):
     """A registry, its mirrors or its token server cannot be reached. Raised by `oci`; it is tried again later."""
 
     code, reason, retry = Code.UNAVAILABLE, "RegistryAway", True
+
+
+class ImageUntrusted(ConductorError):
+    """The image policy refuses an image. Raised by `oci.trust`; says what was found and what the policy wants."""
+
+    code, reason, retry = Code.PERMISSION_DENIED, "ImageUntrusted", False
 
 
 class StoreFull(ConductorError):

@@ -47,6 +47,8 @@ THIRD_PARTY_HOME: dict[str, set[str]] = {
     "rich": set(),
     "aiohttp": {"oci", "api"},
     "aiofiles": {"oci"},
+    "cryptography": {"oci"},
+    "sigstore": {"oci"},
 }
 
 
