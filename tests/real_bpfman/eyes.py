@@ -27,6 +27,11 @@ class Eyes:
         mine = self.programs()
         return sorted(link["prog_id"] for link in bpftool("link") if link.get("prog_id") in mine)
 
+    def link_ids(self) -> set[int]:
+        """The kernel's own ids of the links of marked programs: one that is made anew has another."""
+        mine = self.programs()
+        return {link["id"] for link in bpftool("link") if link.get("prog_id") in mine}
+
 
 def bpftool(what: str) -> list[dict[str, Any]]:
     """Ask bpftool; what goes away while it looks makes it fail, so it is asked again."""
