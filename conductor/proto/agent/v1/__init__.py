@@ -181,12 +181,22 @@ class WatchRequest(betterproto.Message):
     match_metadata: Dict[str, str] = betterproto.map_field(
         2, betterproto.TYPE_STRING, betterproto.TYPE_STRING
     )
+    pulls: bool = betterproto.bool_field(3)
 
 
 @dataclass(eq=False, repr=False)
 class WatchEvent(betterproto.Message):
     type: str = betterproto.string_field(1)
     info: "ProgramInfo" = betterproto.message_field(2)
+    progress: "PullProgress" = betterproto.message_field(3)
+
+
+@dataclass(eq=False, repr=False)
+class PullProgress(betterproto.Message):
+    reference: str = betterproto.string_field(1)
+    phase: str = betterproto.string_field(2)
+    done: int = betterproto.uint64_field(3)
+    total: int = betterproto.uint64_field(4)
 
 
 @dataclass(eq=False, repr=False)
@@ -384,10 +394,24 @@ class ImageInfo(betterproto.Message):
     size: int = betterproto.uint64_field(3)
     last_used: int = betterproto.int64_field(4)
     in_use: bool = betterproto.bool_field(5)
+    kind: str = betterproto.string_field(6)
+    content: str = betterproto.string_field(7)
+    pulled: int = betterproto.int64_field(8)
+    verdict: str = betterproto.string_field(9)
 
 
 @dataclass(eq=False, repr=False)
 class ListImagesResponse(betterproto.Message):
+    images: List["ImageInfo"] = betterproto.message_field(1)
+
+
+@dataclass(eq=False, repr=False)
+class PruneImagesRequest(betterproto.Message):
+    pass
+
+
+@dataclass(eq=False, repr=False)
+class PruneImagesResponse(betterproto.Message):
     images: List["ImageInfo"] = betterproto.message_field(1)
 
 
@@ -744,6 +768,23 @@ class AgentStub(betterproto.ServiceStub):
             metadata=metadata,
         )
 
+    async def prune_images(
+        self,
+        prune_images_request: "PruneImagesRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "PruneImagesResponse":
+        return await self._unary_unary(
+            "/agent.v1.agent/PruneImages",
+            prune_images_request,
+            PruneImagesResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
     async def upload(
         self,
         upload_chunk_iterator: Union[AsyncIterable[UploadChunk], Iterable[UploadChunk]],
@@ -833,6 +874,11 @@ class AgentBase(ServiceBase):
     async def list_images(
         self, list_images_request: "ListImagesRequest"
     ) -> "ListImagesResponse":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def prune_images(
+        self, prune_images_request: "PruneImagesRequest"
+    ) -> "PruneImagesResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
     async def upload(
@@ -987,6 +1033,13 @@ class AgentBase(ServiceBase):
         response = await self.list_images(request)
         await stream.send_message(response)
 
+    async def __rpc_prune_images(
+        self, stream: "grpclib.server.Stream[PruneImagesRequest, PruneImagesResponse]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.prune_images(request)
+        await stream.send_message(response)
+
     async def __rpc_upload(
         self, stream: "grpclib.server.Stream[UploadChunk, UploadResponse]"
     ) -> None:
@@ -1115,6 +1168,12 @@ class AgentBase(ServiceBase):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 ListImagesRequest,
                 ListImagesResponse,
+            ),
+            "/agent.v1.agent/PruneImages": grpclib.const.Handler(
+                self.__rpc_prune_images,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                PruneImagesRequest,
+                PruneImagesResponse,
             ),
             "/agent.v1.agent/Upload": grpclib.const.Handler(
                 self.__rpc_upload,
