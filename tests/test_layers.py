@@ -45,7 +45,7 @@ THIRD_PARTY_HOME: dict[str, set[str]] = {
     "numpy": {"ports", "bpf", "builtin", "exporter", "wasm"},
     "click": set(),
     "rich": set(),
-    "aiohttp": {"oci", "api"},
+    "aiohttp": {"oci", "api", "kube"},  # kubernetes-asyncio speaks through it: its errors meet us in kube
     "aiofiles": {"oci"},
     "cryptography": {"oci"},
     "sigstore": {"oci"},
