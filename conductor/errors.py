@@ -24,6 +24,7 @@ __all__ = [
     "DeadlineExceeded",
     "ImageDamaged",
     "ImageNotFound",
+    "ImagePending",
     "ImageTooLarge",
     "ImageUntrusted",
     "ImageUnusable",
@@ -51,6 +52,7 @@ __all__ = [
     "ProgramTrapped",
     "RegistryAway",
     "RegistryRefused",
+    "SignaturesUnjudged",
     "SourceHolds",
     "StateUnwritable",
     "StoreFull",
@@ -210,6 +212,12 @@ class NoKernelRoad(KernelAway):
     reason = "NoKernelRoad"
 
 
+class ContainerGone(ConductorError):
+    """A container's process ended while a link was made there. Raised by the kernel half; the next look finds its successor."""
+
+    code, reason, retry = Code.FAILED_PRECONDITION, "ContainerGone", True
+
+
 class MapMissing(ConductorError):
     """A granted map is not there yet. Raised when a grant is opened; the program waits for its kernel half."""
 
@@ -336,10 +344,22 @@ class RegistryAway(ConductorError):
     code, reason, retry = Code.UNAVAILABLE, "RegistryAway", True
 
 
+class ImagePending(ConductorError):
+    """A pinned image is not in the store, or one is not pinned yet. Raised by the Image Manager; it is being pulled."""
+
+    code, reason, retry = Code.UNAVAILABLE, "Pulling", True
+
+
 class ImageUntrusted(ConductorError):
     """The image policy refuses an image. Raised by `oci.trust`; says what was found and what the policy wants."""
 
     code, reason, retry = Code.PERMISSION_DENIED, "ImageUntrusted", False
+
+
+class SignaturesUnjudged(ConductorError):
+    """The child that judges signatures ended early or took too long. Raised by `oci.trust`; nothing is accepted."""
+
+    code, reason, retry = Code.UNAVAILABLE, "SignaturesUnjudged", True
 
 
 class StoreFull(ConductorError):

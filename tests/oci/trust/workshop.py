@@ -1,0 +1,115 @@
+"""Make keys and signatures as other tools lay them out, good ones and bad ones."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+
+from conductor.model.reference import Reference
+from conductor.oci.trust.claims import IN_TOTO, SIGN, pae
+from conductor.oci.trust.evidence import SIMPLE_TYPE
+from tests.fakes.registry_memory import INDEX, MANIFEST, MemoryRegistry
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+REF = Reference.parse("registry.example/acme/tool:v1")
+DIGEST = f"sha256:{'1d' * 32}"
+OTHER_DIGEST = f"sha256:{'0e' * 32}"
+
+
+def key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def pem(private: PrivateKey) -> str:
+    kinds = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    return private.public_key().public_bytes(*kinds).decode()
+
+
+def signed(private: PrivateKey, message: bytes, algorithm: hashes.HashAlgorithm | None = None) -> bytes:
+    match private:
+        case ec.EllipticCurvePrivateKey():
+            return private.sign(message, ec.ECDSA(algorithm or hashes.SHA256()))
+        case rsa.RSAPrivateKey():
+            return private.sign(message, padding.PKCS1v15(), algorithm or hashes.SHA256())
+        case ed25519.Ed25519PrivateKey():
+            return private.sign(message)
+
+
+def text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def payload(digest: str = DIGEST) -> bytes:
+    critical = {
+        "identity": {"docker-reference": REF.name},
+        "image": {"docker-manifest-digest": digest},
+        "type": "cosign container image signature",
+    }
+    return json.dumps({"critical": critical, "optional": None}).encode()
+
+
+def statement(digest: str = DIGEST, predicate: str = SIGN) -> bytes:
+    subject = [{"digest": {"sha256": digest.removeprefix("sha256:")}}]
+    said = {"_type": "https://in-toto.io/Statement/v1", "subject": subject, "predicateType": predicate, "predicate": {}}
+    return json.dumps(said).encode()
+
+
+def envelope(private: PrivateKey, said: bytes) -> dict[str, Any]:
+    return {
+        "payload": text(said),
+        "payloadType": IN_TOTO,
+        "signatures": [{"sig": text(signed(private, pae(IN_TOTO, said)))}],
+    }
+
+
+def bundle(private: PrivateKey, said: bytes | None = None, media_type: str = BUNDLE) -> bytes:
+    return json.dumps(
+        {
+            "mediaType": media_type,
+            "verificationMaterial": {"publicKey": {"hint": "any"}},
+            "dsseEnvelope": envelope(private, said or statement()),
+        }
+    ).encode()
+
+
+async def put_referrer(
+    registry: MemoryRegistry, body: bytes, artifact_type: str = BUNDLE, digest: str = DIGEST
+) -> None:
+    """Attach a bundle as cosign 3 does; where referrers are not listed, list it under the tag."""
+    blob = await registry.push_blob(REF, body)
+    layer = blob.printed() | {"mediaType": BUNDLE}
+    subject = {"mediaType": INDEX, "digest": digest, "size": 2}
+    manifest = _manifest([layer], artifactType=artifact_type, subject=subject)
+    at = await registry.push_manifest(REF, manifest, MANIFEST)
+    if not registry.lists_referrers:
+        listed = [{"mediaType": MANIFEST, "digest": at, "size": len(manifest)}]
+        index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}).encode()
+        await registry.push_manifest(REF.tagged(digest.replace(":", "-")), index, INDEX)
+
+
+async def put_legacy(
+    registry: MemoryRegistry, *signatures: tuple[bytes, Mapping[str, str]], digest: str = DIGEST
+) -> None:
+    """Tag simple-signing layers as cosign 2 does."""
+    layers = []
+    for said, notes in signatures:
+        blob = await registry.push_blob(REF, said)
+        layers.append(blob.printed() | {"mediaType": SIMPLE_TYPE, "annotations": dict(notes)})
+    tag = REF.tagged(f"{digest.replace(':', '-')}.sig")
+    await registry.push_manifest(tag, _manifest(layers), MANIFEST)
+
+
+def simple(private: PrivateKey, said: bytes | None = None) -> tuple[bytes, Mapping[str, str]]:
+    said = said or payload()
+    return said, {"dev.cosignproject.cosign/signature": text(signed(private, said))}
+
+
+def _manifest(layers: list[Any], **more: Any) -> bytes:
+    config = {"mediaType": "application/vnd.oci.empty.v1+json", "digest": f"sha256:{'44' * 32}", "size": 2}
+    return json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers} | more).encode()
