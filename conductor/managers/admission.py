@@ -23,15 +23,16 @@ class Admission:
     objects: ObjectStore
 
     async def check(self, spec: ProgramSpec) -> tuple[ProgramSpec, Resolved | None]:
-        """Answer the wish with its files pinned by digest, and what was found of a user program's maps.
+        """Answer the wish with its files pinned by digest and its grants settled, and what was found of its maps.
 
         Raises `InvalidSpec`, `NotFound`, `ObjectUnreadable`, `NotYet`, `MetricClash`, `StateUnwritable`.
         """
         _check_round_trip(spec)
-        if isinstance(spec, UserProgramSpec):
-            spec = await self._pin_module(spec)
-            return spec, await self.maker.resolve(spec)
-        return await self._pin_object(spec), None
+        if not isinstance(spec, UserProgramSpec):
+            return await self._pin_object(spec), None
+        spec = await self._pin_module(spec)
+        resolved = await self.maker.resolve(spec)
+        return (replace(spec, maps=resolved.grants) if spec.maps else spec), resolved
 
     async def _pin_module(self, spec: UserProgramSpec) -> UserProgramSpec:
         if not isinstance(spec.source, WasmSource):
@@ -59,5 +60,7 @@ def _no_images(image: ImageObject) -> NotYet:
 
 def _check_round_trip(spec: ProgramSpec) -> None:
     """Refuse what could be kept and not read again after a restart."""
+    if isinstance(spec, UserProgramSpec):  # what a grant leaves open is settled before it is kept
+        spec = replace(spec, maps=tuple(replace(grant, as_needed=False) for grant in spec.maps))
     if parse_manifest(manifest_of(spec)) != spec:
         raise InvalidSpec(spec.name, "would not be the same after a restart; write it as a manifest would say it")

@@ -68,6 +68,8 @@ class MapGrant:
     kernel_program: Name
     map: str
     access: Access = Access.READ
+    as_needed: bool = False
+    """`access` is not chosen yet: it becomes what the need asks for, before the grant is kept or used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

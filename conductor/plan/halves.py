@@ -43,19 +43,22 @@ class Demand:
 def resolve(spec: UserProgramSpec, needs: Sequence[MapNeed], part: KernelPart | None) -> Resolved:
     """Meet a program's needs: by its grants; or, where it has none and ships a kernel half, by that half.
 
+    A grant that leaves its access open is answered with the access that the need of its name asks for.
+
     Raises `InvalidSpec` naming the map and the option that grants it.
     """
     if not spec.maps and needs and part is not None:
         return _brought(spec, tuple(needs), part)
-    granted = {grant.name: grant for grant in spec.maps}
+    known = {need.name: need for need in needs}
+    grants = tuple(_settled(grant, known.get(grant.name)) for grant in spec.maps)
+    granted = {grant.name: grant for grant in grants}
     for need in needs:
         _check_grant(need, granted.get(need.name))
-    known = {need.name for need in needs}
-    for i, grant in enumerate(spec.maps):
+    for i, grant in enumerate(grants):
         if grant.name not in known:
             needed = ", ".join(sorted(known)) or "no map"
             raise InvalidSpec(f"maps[{i}].name", f"{spec.name} does not use a map {grant.name}; it needs {needed}")
-    return Resolved(needs=tuple(needs), grants=spec.maps)
+    return Resolved(needs=tuple(needs), grants=grants)
 
 
 def demands(
@@ -102,6 +105,12 @@ def _check_grant(need: MapNeed, grant: MapGrant | None) -> None:
         option = f"--map {need.name}={grant.kernel_program}{_suffix(need.access)}"
         problem = f"map {need.name} is granted {grant.access.word} and needed {need.access.word}: {option}"
         raise InvalidSpec("maps", problem)
+
+
+def _settled(grant: MapGrant, need: MapNeed | None) -> MapGrant:
+    if need is None or not grant.as_needed:
+        return grant
+    return replace(grant, access=need.access, as_needed=False)
 
 
 def _suffix(access: Access) -> str:

@@ -96,6 +96,16 @@ def test_statuses_survive_the_wire(spec: UserProgramSpec, state: State, source: 
     assert wire.status_from_wire(pb.ProgramInfo().parse(bytes(wire.status_to_wire(status)))) == status
 
 
+def test_a_grant_that_leaves_its_access_open_goes_the_way_of_old_clients() -> None:
+    open_ = MapGrant(name="m", kernel_program=Name("k"), map="m", as_needed=True)
+    spec = UserProgramSpec(name=Name("a"), source=BuiltinSource(name="a"), maps=(open_,))
+    sent = wire.spec_to_wire(spec)
+    assert (sent.ebpf_maps, sent.maps) == ({"m": "k"}, [])
+    assert wire.spec_from_wire(sent) == spec
+    with pytest.raises(InvalidSpec, match=r"maps\[0\].access: m is map n there"):
+        wire.spec_to_wire(replace(spec, maps=(replace(open_, map="n"),)))
+
+
 def test_a_map_whose_kernel_program_is_away_has_no_program_id() -> None:
     away = MapStatus(name="m", kernel_program=Name("k"), map="m", access=Access.READ)
     spec = UserProgramSpec(name=Name("a"), source=BuiltinSource(name="a"))

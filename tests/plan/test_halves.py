@@ -76,6 +76,21 @@ def test_a_weaker_grant_is_refused_and_a_stronger_one_is_taken() -> None:
     assert resolve(user(grant("counts", Access.READ_WRITE)), (READ,), None).brought is None
 
 
+def test_a_grant_that_leaves_its_access_open_gets_what_the_need_asks_for() -> None:
+    open_ = [replace(grant(need.name), as_needed=True) for need in (READ, WRITE, RING)]
+    resolved = resolve(user(*open_), (READ, WRITE, RING), None)
+    assert resolved.grants == (
+        grant("counts"),
+        grant("config", Access.READ_WRITE),
+        grant("events", Access.CONSUME),
+    )
+
+
+def test_an_open_grant_beside_a_weaker_one_opens_nothing_but_its_own_map() -> None:
+    with pytest.raises(InvalidSpec, match="map config is granted Read and needed ReadWrite: --map config=k:rw"):
+        resolve(user(replace(grant("events"), as_needed=True), grant("config")), (WRITE, RING), None)
+
+
 def test_demands_are_what_was_asked_for_and_what_comes_along() -> None:
     brought = {Name("p"): (Source.FILE, resolve(user(), (READ,), PART))}
     held = [

@@ -68,13 +68,15 @@ def spec_from_wire(msg: pb.LoadRequest) -> UserProgramSpec:
 def spec_to_wire(spec: UserProgramSpec) -> pb.LoadRequest:
     """Print a wish; the client's half of `spec_from_wire`."""
     builtin, bytecode = _source_to_wire(spec)
+    _check_open_grants(spec)
     msg = pb.LoadRequest(
         name=spec.name,
         program_type=int(spec.type),
         metadata=dict(spec.metadata),
         builtin=builtin,
         config=config_to_wire(spec.config) or "{}",
-        maps=[_grant_to_wire(grant) for grant in spec.maps],
+        ebpf_maps={grant.name: grant.kernel_program for grant in spec.maps if grant.as_needed},
+        maps=[_grant_to_wire(grant) for grant in spec.maps if not grant.as_needed],
         limits=limits_to_wire(spec.limits),
     )
     if bytecode is not None:
@@ -204,7 +206,10 @@ def _source_to_wire(spec: UserProgramSpec) -> tuple[str, pb.BytecodeLocation | N
 
 
 def _grants_from_wire(old: Mapping[str, str], new: list[pb.MapGrant]) -> tuple[MapGrant, ...]:
-    """Read both ways to grant maps. Old clients name the map and a kernel program, or the kernel's name of a function."""
+    """Read both ways to grant maps. Old clients name the map and a kernel program, or the kernel's name of a function.
+
+    They cannot say how a map may be used: as the program's own need asks.
+    """
     grants = [_old_grant(name, kernel_program) for name, kernel_program in old.items()]
     grants += [_grant_from_wire(msg, f"maps[{index}]") for index, msg in enumerate(new)]
     if len(grants) > MAX_GRANTS:
@@ -215,7 +220,8 @@ def _grants_from_wire(old: Mapping[str, str], new: list[pb.MapGrant]) -> tuple[M
 
 def _old_grant(name: str, kernel_program: str) -> MapGrant:
     field = f"ebpf_maps.{name[:63]}"
-    return MapGrant(name=map_name_of(name, field), kernel_program=_kernel_program(kernel_program, field), map=name)
+    owner = _kernel_program(kernel_program, field)
+    return MapGrant(name=map_name_of(name, field), kernel_program=owner, map=name, as_needed=True)
 
 
 def _grant_from_wire(msg: pb.MapGrant, field: str) -> MapGrant:
@@ -234,6 +240,13 @@ def _kernel_program(raw: str, field: str) -> Name:
 
 def _grant_to_wire(grant: MapGrant | MapStatus) -> pb.MapGrant:
     return pb.MapGrant(name=grant.name, kernel_program=grant.kernel_program, map=grant.map, access=int(grant.access))
+
+
+def _check_open_grants(spec: UserProgramSpec) -> None:
+    """Refuse a grant that leaves both open: only the old way has no access, and it has one name for both ends."""
+    for i, grant in enumerate(spec.maps):
+        if grant.as_needed and grant.map != grant.name:
+            raise InvalidSpec(f"maps[{i}].access", f"{grant.name} is map {grant.map} there: say how it may be used")
 
 
 def _maps_to_wire(status: ProgramStatus) -> list[pb.MapGrant]:
