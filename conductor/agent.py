@@ -25,7 +25,7 @@ from conductor.api.peer import Gate
 from conductor.api.server import GrpcServer
 from conductor.api.view import View
 from conductor.bpf.btf import layout_digests
-from conductor.bpf.object_file import read_object
+from conductor.bpf.object_file import checked_object, read_object
 from conductor.bpf.prefix import map_opener
 from conductor.bpfman.road import BpfmanRoad
 from conductor.builtin import BUILTINS, parse_config
@@ -149,6 +149,7 @@ async def _running(config: Config) -> AsyncIterator[None]:
                 bus=bus,
                 logs=logs,
                 clock=time.time,
+                check_object=check_object,
             )
         )
         files = ManifestFiles(paths=config.agent.apply, programs=programs)
@@ -234,6 +235,11 @@ async def _snapshots(
 async def map_layouts(path: str) -> Mapping[str, str]:
     """Digest the layouts of an object's maps (`ports.MapLayouts`), off the event loop: objects may be large."""
     return await asyncio.to_thread(lambda: layout_digests(read_object(Path(path)), path))
+
+
+async def check_object(path: str, name: str) -> None:
+    """Look whether a file is an object for the kernel (`managers.admission.ObjectCheck`), off the event loop."""
+    await asyncio.to_thread(lambda: checked_object(read_object(Path(path)), name))
 
 
 def _info(*, view: View, road: BpfmanRoad, door: http.HttpDoor, node: str, started: float) -> AgentInfo:

@@ -21,6 +21,7 @@ from conductor.api.wire import (
     watch_event_from_wire,
 )
 from conductor.client.channel import AgentChannel
+from conductor.client.refusals import of_module
 from conductor.client.requests import Wish, image_request, load_request
 from conductor.client.upload import chunks_of
 from conductor.model.agent import AgentInfo, Available, Change, KernelInfo, LogLine, Usage, WatchEvent
@@ -63,8 +64,10 @@ class Agent:
 
         A built-in unless `wasm` is given; `Wish` says what else can be. Raises `AlreadyExists`, `InvalidSpec`.
         """
-        request = load_request(name, await self._uploaded(wish))
-        reply = await self._ask("Load", request, pb.LoadResponse, timeout)
+        sent = await self._uploaded(wish)
+        request = load_request(name, sent)
+        with of_module(wish.get("wasm"), sent.get("wasm")):
+            reply = await self._ask("Load", request, pb.LoadResponse, timeout)
         return status_from_wire(reply.info)
 
     async def update(
@@ -77,10 +80,12 @@ class Agent:
         **wish: Unpack[Wish],
     ) -> ProgramStatus:
         """Replace a program by another version of it; the arguments are its whole new spec, as for `load`."""
-        program = load_request(name, await self._uploaded(wish))
+        sent = await self._uploaded(wish)
+        program = load_request(name, sent)
         strategy = pb.UpdateStrategy(type="Overlap" if overlap else "Recreate", no_rollback=not rollback)
         request = pb.UpdateRequest(program=program, strategy=strategy)
-        reply = await self._ask("Update", request, pb.UpdateResponse, timeout)
+        with of_module(wish.get("wasm"), sent.get("wasm")):
+            reply = await self._ask("Update", request, pb.UpdateResponse, timeout)
         return status_from_wire(reply.info)
 
     async def unload(self, name: str, *, timeout: float | None = None) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from conductor import errors
 from conductor.errors import (
     AgentUnreachable,
@@ -13,13 +17,15 @@ from conductor.errors import (
     InvalidConfig,
     InvalidSpec,
     KernelRefused,
+    ModuleUnusable,
     NotAllowed,
     NotFound,
     NotYet,
+    ObjectUnreadable,
     VerifierRejected,
 )
 
-__all__ = ["error_of"]
+__all__ = ["error_of", "of_module"]
 
 _BY_CODE: dict[Code, type[ConductorError]] = {
     Code.INVALID_ARGUMENT: InvalidSpec,
@@ -57,3 +63,15 @@ def error_of(code: Code, reason: str, message: str) -> ConductorError:
         case _:
             pass
     return error
+
+
+@contextmanager
+def of_module(module: Path | str | None, sent: Path | str | None) -> Iterator[None]:
+    """Name the file in a refusal of what is in it: the agent was `sent` its bytes and knows their digest alone."""
+    try:
+        yield
+    except (ModuleUnusable, ObjectUnreadable) as error:
+        if not isinstance(module, Path):
+            raise
+        text = str(error).replace(str(sent), str(module))
+        raise type(error)(text if str(module) in text else f"{module}: {text}") from None

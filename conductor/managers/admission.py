@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
-from conductor.errors import InvalidSpec, NotYet
+from conductor.errors import ConductorError, InvalidSpec, ModuleUnusable, NotYet, ObjectUnreadable
 from conductor.managers.objects import ObjectStore
 from conductor.managers.opened import Maker
 from conductor.model.kernel import BuiltinObject, ImageObject, KernelProgramSpec, PathObject
 from conductor.model.manifest import manifest_of, parse_manifest
 from conductor.model.program import ProgramSpec, UserProgramSpec, WasmSource
+from conductor.plan.conditions import as_asked
 from conductor.plan.halves import Resolved
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "ObjectCheck"]
+
+
+class ObjectCheck(Protocol):
+    """Look whether a file is an object for the kernel at all; `name` is what whoever asked calls it.
+
+    Raises `ObjectUnreadable`.
+    """
+
+    async def __call__(self, path: str, name: str) -> None:
+        """Raise where it is none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +34,7 @@ class Admission:
 
     maker: Maker
     objects: ObjectStore
+    check_object: ObjectCheck | None = None
 
     async def check(self, spec: ProgramSpec) -> tuple[ProgramSpec, Resolved | None]:
         """Answer the wish with its files pinned by digest and its grants settled, and what was found of its maps.
@@ -31,7 +45,10 @@ class Admission:
         if not isinstance(spec, UserProgramSpec):
             return await self._pin_object(spec), None
         spec = await self._pin_module(spec)
-        resolved = await self.maker.resolve(spec)
+        try:
+            resolved = await self.maker.resolve(spec)
+        except (ModuleUnusable, ObjectUnreadable) as exc:
+            raise self._named(exc, spec) from exc
         return (replace(spec, maps=resolved.grants) if spec.maps else spec), resolved
 
     async def _pin_module(self, spec: UserProgramSpec) -> UserProgramSpec:
@@ -43,10 +60,23 @@ class Admission:
             raise _no_images(location)
         return replace(spec, source=WasmSource(location=await self.objects.pin(location)))
 
+    def _named(self, error: ConductorError, spec: UserProgramSpec) -> ConductorError:
+        """Say of which file an error is: by the path that was given, else by the digest that `Upload` answered."""
+        location = spec.source.location if isinstance(spec.source, WasmSource) else None
+        if not isinstance(location, PathObject):
+            return error
+        kept, _ = self.objects.path_of(location)
+        asked = location.path or location.digest
+        text = as_asked(str(error), kept=kept, asked=asked)
+        return type(error)(text if asked in text else f"{asked}: {text}")
+
     async def _pin_object(self, spec: KernelProgramSpec) -> KernelProgramSpec:
         match spec.bytecode:
             case PathObject() as path:
-                return replace(spec, bytecode=await self.objects.pin(path))
+                pinned = await self.objects.pin(path)
+                if self.check_object is not None:
+                    await self.check_object(self.objects.path_of(pinned)[0], pinned.path or pinned.digest)
+                return replace(spec, bytecode=pinned)
             case BuiltinObject() as builtin:
                 self.objects.path_of(builtin)
                 return spec

@@ -10,10 +10,11 @@ from typing import Protocol
 
 from conductor.errors import ConductorError, KernelAway, ObjectUnreadable, VerifierRejected
 from conductor.model.ids import MapId, Name
-from conductor.model.kernel import KernelFunctionStatus, KernelProgramSpec, LinkStatus
+from conductor.model.kernel import KernelFunctionStatus, KernelProgramSpec, LinkStatus, PathObject
 from conductor.model.program import Source
 from conductor.model.status import Condition, KernelStatus, State
 from conductor.plan.backoff import delay
+from conductor.plan.conditions import as_asked
 from conductor.plan.kernel_sets import LinkRecord, LoadedSet
 
 __all__ = ["Entries", "Entry", "KernelWish", "Wish"]
@@ -78,6 +79,12 @@ class Entry:
     verifier: tuple[str, ...] = ()
     remark: str = ""
     """What whoever looks at a version that runs should know of how it came to."""
+
+    def told(self, error: ConductorError) -> str:
+        """Say what went wrong in the words of whoever asked: the object by their path, not by that of our copy."""
+        bytecode = self.wish.spec.bytecode
+        asked = (bytecode.path or bytecode.digest) if isinstance(bytecode, PathObject) else ""
+        return as_asked(str(error), kept=self.path, asked=asked)
 
     def status(self) -> KernelStatus:
         """Tell how it stands."""
@@ -165,6 +172,7 @@ class Entries:
         """Record a failure of a wished program and when it is tried again."""
         entry = self._entries[name]
         entry.failures, entry.tried = entry.failures + 1, True
+        message = entry.told(error)
         pause = delay(entry.failures, self._jitter()) if error.retry else HOPELESS_SECONDS
         entry.due = self._now() + pause
         if isinstance(error, VerifierRejected):
@@ -172,8 +180,8 @@ class Entries:
         if isinstance(error, ObjectUnreadable):
             entry.path = entry.digest = ""
         if entry.condition.reason != error.reason:
-            self.note(name, f"{error.reason}: {error}")
-        self._tell_failure(entry, error)
+            self.note(name, f"{error.reason}: {message}")
+        self._tell_failure(entry, error, message)
 
     def hinder(self, entry: Entry, error: ConductorError) -> None:
         """Record that it runs, and that something old beside it could not be removed yet."""
@@ -189,8 +197,7 @@ class Entries:
         fresh = {name: (count, self._now() + delay(count, self._jitter())) for name, count in counts.items()}
         self._leftovers = still | fresh
 
-    def _tell_failure(self, entry: Entry, error: ConductorError) -> None:
-        message = str(error)
+    def _tell_failure(self, entry: Entry, error: ConductorError, message: str) -> None:
         if isinstance(error, KernelAway):
             kept = "; what was loaded goes on" if entry.functions else ""
             state = State.RUNNING if entry.condition.state is State.RUNNING else State.WAITING

@@ -10,7 +10,7 @@ from typing import Self
 
 from conductor.errors import ConductorError, NotFound
 from conductor.exporter.store import SeriesStore
-from conductor.managers.admission import Admission
+from conductor.managers.admission import Admission, ObjectCheck
 from conductor.managers.book import WishBook
 from conductor.managers.bus import Bus
 from conductor.managers.crew import Crew
@@ -53,6 +53,7 @@ class ProgramManager:
         bus: Bus,
         logs: LogBook,
         clock: Callable[[], float],
+        check_object: ObjectCheck | None,
         group: asyncio.TaskGroup,
     ) -> None:
         self._half, self._begun = kernel_half, clock()
@@ -68,7 +69,7 @@ class ProgramManager:
             clock=clock,
         )
         self._crew = Crew(book=self._book, maker=self._maker, bus=bus, group=group, jitter=random.random)
-        self._admission = Admission(maker=self._maker, objects=state_dir.objects)
+        self._admission = Admission(maker=self._maker, objects=state_dir.objects, check_object=check_object)
         self._errands = Errands(group=group)
         self._singles = Singles(book=self._book, crew=self._crew, admission=self._admission, desk=self._desk)
         self._wholesale = Wholesale(
@@ -95,8 +96,12 @@ class ProgramManager:
         bus: Bus,
         logs: LogBook,
         clock: Callable[[], float],
+        check_object: ObjectCheck | None = None,
     ) -> AsyncIterator[Self]:
-        """Run the programs of the stored wishes and whatever is asked for later; closing never edits wishes."""
+        """Run the programs of the stored wishes and whatever is asked for later; closing never edits wishes.
+
+        Without `check_object` an object file that is none is found out by the daemon alone.
+        """
         failure: Exception | None = None
         async with asyncio.TaskGroup() as group:
             self = cls(
@@ -108,6 +113,7 @@ class ProgramManager:
                 bus=bus,
                 logs=logs,
                 clock=clock,
+                check_object=check_object,
                 group=group,
             )
             loops = {

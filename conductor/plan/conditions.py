@@ -5,7 +5,7 @@ from __future__ import annotations
 from conductor.errors import ConductorError, KernelAway, MapMissing
 from conductor.model.status import Condition, State
 
-__all__ = ["condition_of", "sentence", "starting"]
+__all__ = ["as_asked", "condition_of", "sentence", "starting"]
 
 MESSAGE_LENGTH = 2048
 
@@ -25,6 +25,16 @@ def condition_of(exc: BaseException, since: float = 0.0) -> Condition:
 def starting(since: float) -> Condition:
     """Condition of what was asked for and not looked at yet."""
     return Condition(state=State.UNINITIALIZED, reason="Starting", message="it is looked at soon", since=since)
+
+
+def as_asked(text: str, *, kept: str, asked: str) -> str:
+    """Name a file as whoever asked for it did, where a sentence names the copy that is `kept` by its digest.
+
+    Its bare name stands for objects, without their path.
+    """
+    if not kept or not asked or kept == asked:
+        return text
+    return text.replace(kept, asked).replace(kept.rpartition("/")[2], asked.rpartition("/")[2])
 
 
 def sentence(text: str) -> str:

@@ -29,6 +29,12 @@ spec:
   bytecode: {path: "%s"}
   programs: [{name: %s, type: TracePoint, tracepoint: {links: [{name: %s}]}}]
 """
+USER = """\
+apiVersion: ebpfconductor.io/v1alpha1
+kind: UserProgram
+metadata: {name: u}
+spec: {source: {wasm: {path: "%s"}}}
+"""
 Compiled = Callable[[str], Path]
 
 
@@ -90,20 +96,46 @@ def test_a_map_of_another_layout_is_named(clean: Node, compiled: Compiled) -> No
 
 
 @pytest.mark.parametrize(
-    ("make", "reason", "sentence"),
+    ("make", "sentence"),
     [
-        (lambda path: path.write_bytes(b""), "ObjectUnreadable", "is empty"),
-        (lambda path: path.write_text("#!/bin/sh"), "ObjectUnreadable", "is no ELF file"),
-        (lambda path: path.write_bytes(Path("/bin/true").read_bytes()), "ObjectUnreadable", "clang -target bpf"),
+        (lambda path: path.write_bytes(b""), "bad.o is empty"),
+        (lambda path: path.write_text("#!/bin/sh"), "bad.o is no ELF file"),
+        (lambda path: path.write_bytes(Path("/bin/true").read_bytes()), "clang -target bpf"),
     ],
     ids=["empty", "text", "another machine's"],
 )
-def test_objects_that_are_none(clean: Node, make: Callable[[Path], object], reason: str, sentence: str) -> None:
+@pytest.mark.parametrize("sent", [True, False], ids=["sent", "read by the agent"])
+def test_objects_that_are_none_are_refused_by_the_path_that_was_given(
+    clean: Node, make: Callable[[Path], object], sentence: str, *, sent: bool
+) -> None:
     path = clean.root / "bad.o"
     make(path)
-    assert failed(clean, KERNEL % (path, "f", "raw_syscalls/sys_enter")) == reason
-    assert sentence in clean.json("kernel", "get", "k")["message"]
-    gone(clean)
+    manifest = KERNEL % (path, "f", "raw_syscalls/sys_enter")
+    if sent:
+        done = clean.cli("apply", "-f", "-", stdin=manifest, ok=False)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (REFUSED, "", 1)
+        said = done.stderr
+    else:
+        path.chmod(0o644)
+        with pytest.raises(ObjectUnreadable) as refused:
+            clean.ask(lambda agent: agent.apply(manifest))
+        said = str(refused.value)
+    assert str(path) in said
+    assert sentence in said
+    assert "sha256" not in said
+    assert clean.is_empty()
+
+
+@pytest.mark.parametrize("content", [b"", b"#!/bin/sh", b"\0asm\x0d\0\1\0"], ids=["empty", "text", "a component"])
+def test_modules_that_are_none_are_refused_by_the_path_that_was_given(clean: Node, content: bytes) -> None:
+    path = clean.root / "bad.wasm"
+    path.write_bytes(content)
+    for words, stdin in ((("apply", "-f", "-"), USER % path), (("load", "wasm", str(path)), "")):
+        done = clean.cli(*words, stdin=stdin, ok=False)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (REFUSED, "", 1), words
+        assert str(path) in done.stderr
+        assert "sha256" not in done.stderr
+        assert clean.is_empty()
 
 
 @pytest.mark.parametrize(
@@ -137,9 +169,11 @@ def test_an_object_that_the_agent_may_not_read_is_refused_unless_it_is_sent(clea
 def test_a_damaged_object_is_told_from_a_whole_one(clean: Node, compiled: Compiled) -> None:
     path = clean.root / "cut.o"
     path.write_bytes(compiled("counters").read_bytes()[:1000])
-    assert failed(clean, KERNEL % (path, "on_enter", "raw_syscalls/sys_enter")) == "ObjectUnreadable"
-    assert "cut short or damaged" in clean.json("kernel", "get", "k")["message"]
-    gone(clean)
+    done = clean.cli("apply", "-f", "-", stdin=KERNEL % (path, "on_enter", "raw_syscalls/sys_enter"), ok=False)
+    assert done.returncode == REFUSED
+    assert f"{path}: " in done.stderr
+    assert "cut short or damaged" in done.stderr
+    assert clean.is_empty()
 
 
 @pytest.mark.parametrize(
@@ -153,7 +187,9 @@ def test_what_an_object_or_the_kernel_lacks_is_named_with_what_there_is(
     clean: Node, compiled: Compiled, where: tuple[str, str], reason: str, sentence: str
 ) -> None:
     assert failed(clean, KERNEL % (compiled("counters"), *where)) == reason
-    assert sentence in clean.json("kernel", "get", "k")["message"]
+    message = clean.json("kernel", "get", "k")["message"]
+    assert sentence in message
+    assert "sha256" not in message
     gone(clean)
 
 

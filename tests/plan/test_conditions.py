@@ -9,7 +9,7 @@ import pytest
 from conductor import errors
 from conductor.errors import ConductorError, InvalidConfig, InvalidSpec, VerifierRejected
 from conductor.model.status import State
-from conductor.plan.conditions import MESSAGE_LENGTH, condition_of
+from conductor.plan.conditions import MESSAGE_LENGTH, as_asked, condition_of
 
 
 def every(kind: type[ConductorError]) -> list[type[ConductorError]]:
@@ -55,3 +55,16 @@ def test_foreign_errors_do_not_tell_their_text(exc: BaseException) -> None:
 
 def test_a_message_is_bounded() -> None:
     assert len(condition_of(ConductorError("x" * 100_000)).message) == MESSAGE_LENGTH
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "told"),
+    [
+        ("/s/objects/sha256-ab is no ELF file", "/home/me/x.o", "/home/me/x.o is no ELF file"),
+        ("sha256-ab: map m could not be made", "/home/me/x.o", "x.o: map m could not be made"),
+        ("something else", "/home/me/x.o", "something else"),
+        ("sha256-ab: it is uploaded", "", "sha256-ab: it is uploaded"),
+    ],
+)
+def test_a_file_is_named_as_whoever_asked_named_it(text: str, asked: str, told: str) -> None:
+    assert as_asked(text, kept="/s/objects/sha256-ab", asked=asked) == told
