@@ -23,7 +23,7 @@ __all__ = ["logs"]
 @click.option("-f", "--follow", is_flag=True, help="Go on with every new line, until Ctrl-C.")
 @click.option("--tail", type=click.IntRange(min=0), default=0, help="Only the last N lines; 0: all that are kept.")
 @click.option("-o", "--output", "form", type=click.Choice(["text", "json"]), default="text", help="Form of a line.")
-@with_agent(streams=True)
+@with_agent(streams="follow")
 async def logs(agent: Agent, *, name: str, follow: bool, tail: int, form: str) -> None:
     """Show the log of a program: what it said, and what the agent says of it."""
     async for line in agent.logs(name, follow=follow, tail=tail):

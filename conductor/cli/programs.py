@@ -66,7 +66,7 @@ AVAILABLE: Table = (
 @click.option("-l", "--label", "labels", metavar="K=V", multiple=True, help="Only programs with this metadata.")
 @click.option("-w", "--watch", is_flag=True, help="Go on and print every change, until Ctrl-C.")
 @output_option
-@with_agent(streams=True)
+@with_agent(streams="watch")
 async def list_(
     agent: Agent, *, available: bool, kind: str | None, labels: Sequence[str], watch: bool, form: Format
 ) -> None:
@@ -90,7 +90,7 @@ async def list_(
 @click.argument("name", type=ProgramName())
 @click.option("-w", "--watch", is_flag=True, help="Go on and print every change, until Ctrl-C.")
 @output_option
-@with_agent(streams=True)
+@with_agent(streams="watch")
 async def get(agent: Agent, *, name: str, watch: bool, form: Format) -> None:
     """Show one user program."""
     status = await agent.get(name)

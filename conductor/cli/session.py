@@ -26,8 +26,11 @@ def agent_socket(given: str | None) -> Path:
     return read({"agent_socket": given}).agent_socket
 
 
-def with_agent(*, streams: bool = False) -> Callable[[Callable[..., Awaitable[Any]]], Command]:
-    """Run a coroutine as a command, with `agent` connected; Ctrl-C is how one that streams is meant to end."""
+def with_agent(*, streams: bool | str = False) -> Callable[[Callable[..., Awaitable[Any]]], Command]:
+    """Run a coroutine as a command, with `agent` connected; Ctrl-C is how one that streams is meant to end.
+
+    `streams` may name the option that makes it stream.
+    """
 
     def decorate(function: Callable[..., Awaitable[Any]]) -> Command:
         @functools.wraps(function)
@@ -36,7 +39,7 @@ def with_agent(*, streams: bool = False) -> Callable[[Callable[..., Awaitable[An
             try:
                 return asyncio.run(_connected(function, socket, given))
             except KeyboardInterrupt:
-                if streams:
+                if streams is True or (streams and given[streams]):
                     return 0
                 raise
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+import socket
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
+from pathlib import Path
 
 import pytest
 
 from conductor.client import Agent
+from conductor.client.channel import AgentChannel
 from conductor.errors import (
     AgentUnreachable,
     AlreadyExists,
@@ -90,6 +94,38 @@ def test_refusals_are_the_errors_that_were_raised() -> None:
         assert (refused.value.field, refused.value.problem) == ("config.interval", "0 is no positive number")
 
     tell(story)
+
+
+@contextmanager
+def silent(path: Path) -> Iterator[None]:
+    """A socket that takes connections, as the kernel does for a process that is stopped, and says nothing."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        yield
+
+
+def test_an_agent_that_says_nothing_is_unreachable(tmp_path: Path) -> None:
+    async def story() -> None:
+        channel = AgentChannel(socket=tmp_path / "agent.sock", patience=0.2)
+        with pytest.raises(AgentUnreachable, match=r"says nothing for 0.2 s: it is stopped \(kill -CONT"):
+            await channel.connect()
+        channel.close()
+
+    with silent(tmp_path / "agent.sock"):
+        asyncio.run(story())
+
+
+def test_a_call_that_outlives_its_deadline_tells_a_silent_agent_from_one_at_work(tmp_path: Path) -> None:
+    async def story() -> None:
+        channel = AgentChannel(socket=tmp_path / "agent.sock")
+        agent = Agent(channel=channel, timeout=0.1)  # connects with the first call, as after a lost connection
+        with pytest.raises(AgentUnreachable, match="says nothing for 1 s"):
+            await agent.list()
+        channel.close()
+
+    with silent(tmp_path / "agent.sock"):
+        asyncio.run(story())
 
 
 def test_fifty_loads_at_once_are_one_program() -> None:

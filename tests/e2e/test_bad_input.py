@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +17,13 @@ from grpclib.const import Status
 from conductor.errors import ObjectUnreadable
 from conductor.model.status import State
 from tests.api.raw import Answer, ask, framed, talking, text
-from tests.e2e.node import pins_of, programs_of
+from tests.e2e.node import CONDUCTOR, pins_of, programs_of
 
 if TYPE_CHECKING:
     from tests.e2e.node import Node
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow, pytest.mark.timeout(120)]
-DONE, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
+DONE, REFUSED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 LOAD = ("load", "builtin", "service_map")
 KERNEL = """\
 apiVersion: ebpfconductor.io/v1alpha1
@@ -297,3 +301,32 @@ def test_nobody_there(node: Node) -> None:
     done = node.cli("list", ok=False)
     assert (done.returncode, done.stdout) == (UNREACHABLE, "")
     assert "start one with `conductor up`" in done.stderr
+
+
+def test_an_agent_that_is_stopped_is_unreachable_soon(clean: Node) -> None:
+    pid = clean.pid("agent")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for words in (("list",), LOAD):
+            begun = time.monotonic()
+            done = clean.cli(*words, ok=False)
+            assert (done.returncode, done.stdout) == (UNREACHABLE, "")
+            assert "takes connections and says nothing for 8 s" in done.stderr
+            assert len(done.stderr.splitlines()) == 1
+            assert time.monotonic() - begun < 12
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert clean.is_empty()
+
+
+def test_an_agent_that_is_stopped_can_be_left_with_ctrl_c(clean: Node) -> None:
+    pid = clean.pid("agent")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        command = [*CONDUCTOR, "list", "--agent-socket", str(clean.socket)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/") as waiting:
+            time.sleep(2)
+            waiting.send_signal(signal.SIGINT)
+            assert waiting.wait(5) == INTERRUPTED
+    finally:
+        os.kill(pid, signal.SIGCONT)
