@@ -1,0 +1,282 @@
+"""The image cache on disk: files by their digest, and a record of each image that says which file it runs.
+
+A file is whole or absent, whatever happens while it is written. What a program holds is never evicted; of the rest
+the least recently used goes first. Methods may block on the disk: call them in a thread where that matters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Self
+
+from conductor.errors import StoreFull
+from conductor.model.image import ImageKind, ImageStatus, Reference
+from conductor.oci.folder import Folder, disk_errors
+from conductor.oci.incoming import Incoming
+from conductor.oci.ledger import Ledger, hex_of
+from conductor.oci.records import ImageRecord, TagRecord, is_digest
+
+__all__ = ["ImageStore", "StoreCounts"]
+
+_CHUNK: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCounts:
+    """What happened since the store was opened."""
+
+    hits: int = 0
+    misses: int = 0
+    evictions: int = 0
+    evicted_bytes: int = 0
+    damaged: int = 0
+    """Files that were no longer what their digest names, and records without a file; removed."""
+    set_aside: int = 0
+    """Records that could not be read, kept for a person to look at."""
+    swept: int = 0
+    """Half-written files of an earlier run, removed."""
+
+
+class ImageStore:
+    """Own the directory. Thread-safe."""
+
+    def __init__(self, *, root: Path, blobs: Folder, fresh: Folder, ledger: Ledger, limit: int) -> None:
+        self._root, self._blobs, self._fresh, self._ledger, self._limit = root, blobs, fresh, ledger, limit
+        self._lock = threading.RLock()
+        self._sizes: dict[str, int] = {}
+        self._holders: dict[str, set[str]] = {}
+        self._reserved = 0
+        self._landing = ""
+        """The file that is there and whose record is not yet."""
+        self._checked: set[str] = set()
+        self._counts = StoreCounts()
+
+    @classmethod
+    @contextmanager
+    def opened(cls, root: Path, *, bytes_limit: int) -> Iterator[Self]:
+        """Open or make the cache; for one process at a time. Raises `StateUnwritable`, `StoreFull`."""
+        with ExitStack() as stack:
+            top = stack.enter_context(Folder.opened(root.absolute(), alone=True))
+            fresh = stack.enter_context(top.inner("tmp"))
+            ledger = Ledger(
+                images=stack.enter_context(top.inner("images")),
+                tags=stack.enter_context(top.inner("tags")),
+                aside=stack.enter_context(top.inner("aside")),
+                fresh=fresh,
+            )
+            blobs = stack.enter_context(stack.enter_context(top.inner("blobs")).inner("sha256"))
+            store = cls(root=blobs.path, blobs=blobs, fresh=fresh, ledger=ledger, limit=bytes_limit)
+            with disk_errors(f"the image cache {root} cannot be read"):
+                store._load()
+            yield store
+
+    @property
+    def counts(self) -> StoreCounts:
+        """What happened since the store was opened."""
+        return self._counts
+
+    @property
+    def bytes_used(self) -> int:
+        """Bytes of all files, and of those on their way."""
+        with self._lock:
+            return sum(self._sizes.values()) + self._reserved
+
+    @property
+    def bytes_limit(self) -> int:
+        """The most it holds."""
+        return self._limit
+
+    def images(self) -> tuple[ImageStatus, ...]:
+        """List what is held, sorted by reference."""
+        with self._lock:
+            found = [one.status(in_use=one.record.digest in self._holders) for one in self._ledger.held()]
+        return tuple(sorted(found, key=lambda one: (one.reference, one.digest, one.kind)))
+
+    def tagged(self, reference: Reference) -> str:
+        """Digest that a reference with a tag resolved to last; empty where it was never asked."""
+        with self._lock:
+            return self._ledger.tagged(str(reference))
+
+    def record(self, digest: str, kind: ImageKind, *, architecture: str) -> ImageRecord | None:
+        """Answer what is known of an image, by the digest it resolved to; None where it is not held."""
+        with self._lock:
+            held = self._ledger.find(kind, digest)
+        return held.record if held is not None and held.record.architecture == architecture else None
+
+    def use(self, record: ImageRecord, *, holder: str = "") -> Path | None:
+        """Answer the file of an image, checked once after each start; None where it is gone or damaged.
+
+        With a `holder` it stays until that releases it. Raises `StateUnwritable` where it cannot be read.
+        """
+        guard = f"\0use {threading.get_ident()}"
+        self.hold(record.digest, guard)
+        try:
+            whole = self._is_whole(record)
+            with self._lock:
+                if whole:
+                    self._checked.add(record.content)
+                    self._ledger.used(record)
+                    self._count(hits=1)
+                    self._hold_for(record.digest, holder)
+                else:
+                    self._discard(record)
+        finally:
+            self.release(record.digest, guard)
+        return self._root / hex_of(record.content) if whole else None
+
+    def hold(self, digest: str, holder: str) -> None:
+        """Keep an image from eviction, be it there already or not yet."""
+        with self._lock:
+            self._holders.setdefault(digest, set()).add(holder)
+
+    def release(self, digest: str, holder: str) -> None:
+        """Let go of an image; one that was not held is fine."""
+        with self._lock:
+            holders = self._holders.get(digest, set())
+            holders.discard(holder)
+            if not holders:
+                self._holders.pop(digest, None)
+
+    @contextmanager
+    def incoming(self, most: int) -> Iterator[Incoming]:
+        """Begin a file of at most `most` bytes, making room for it. Raises `StoreFull`, `StateUnwritable`."""
+        with self._lock:
+            self._make_room(most)
+            self._reserved += most
+        try:
+            with Incoming.made(self._fresh, most=most, free=self._evict_one) as file:
+                yield file
+        finally:
+            with self._lock:
+                self._reserved -= most
+
+    def keep(self, file: Incoming, record: ImageRecord, *, holder: str = "") -> Path:
+        """Put a file and its record in place, and hold it at once. Raises `StoreFull`, `StateUnwritable`."""
+        name = hex_of(record.content)
+        with self._lock:
+            self._landing = record.content
+            try:
+                file.keep(self._blobs, name)
+                self._sizes[record.content] = record.size
+                self._checked.add(record.content)
+                self._ledger.write(record, self._evict_one)
+            finally:
+                self._landing = ""
+            self._hold_for(record.digest, holder)
+        return self._root / name
+
+    def amend(self, record: ImageRecord) -> None:
+        """Write the record of an image that is held anew. Raises `StoreFull`, `StateUnwritable`."""
+        with self._lock:
+            held = self._ledger.find(record.kind, record.digest)
+            if held is not None and held.record != record:
+                self._ledger.write(record, self._evict_one)
+
+    def tag(self, reference: Reference, digest: str) -> None:
+        """Remember what a reference resolved to. Raises `StoreFull`, `StateUnwritable`."""
+        with self._lock:
+            self._ledger.tag(TagRecord(str(reference), digest), self._evict_one)
+
+    def prune(self) -> tuple[ImageStatus, ...]:
+        """Remove every image that nobody holds; answer those. Raises `StateUnwritable`."""
+        with self._lock, disk_errors(f"{self._root} cannot be pruned"):
+            loose = [one for one in self._ledger.held() if one.record.digest not in self._holders]
+            for one in loose:
+                self._forget(one.record)
+            for content in self._orphans():
+                self._drop_file(content)
+        return tuple(one.status(in_use=False) for one in loose)
+
+    def missed(self) -> None:
+        """Count a pull that had to go to a registry."""
+        with self._lock:
+            self._count(misses=1)
+
+    def _load(self) -> None:
+        for name in self._fresh.names():
+            self._fresh.remove(name)
+            self._count(swept=1)
+        for name in self._blobs.names():
+            if is_digest(f"sha256:{name}"):
+                self._sizes[f"sha256:{name}"] = self._blobs.about(name).st_size
+        aside, lost = self._ledger.load(self._sizes)
+        self._count(set_aside=aside, damaged=lost)
+
+    def _is_whole(self, record: ImageRecord) -> bool:
+        with self._lock:
+            if record.content in self._checked or record.content not in self._sizes:
+                return record.content in self._checked
+        with disk_errors(f"{self._root} cannot be read"):
+            try:
+                descriptor = self._blobs.open(hex_of(record.content), os.O_RDONLY | os.O_NONBLOCK)
+            except FileNotFoundError:
+                return False
+            return _digest_of(descriptor) == (record.content, record.size)
+
+    def _discard(self, record: ImageRecord) -> None:
+        self._count(damaged=1)
+        with disk_errors(f"{self._root} cannot be written"):
+            self._forget(record)
+
+    def _hold_for(self, digest: str, holder: str) -> None:
+        if holder:
+            self.hold(digest, holder)
+
+    def _make_room(self, size: int) -> None:
+        """Evict until there is room; nothing, where that could not be enough."""
+        held = {one.record.content for one in self._ledger.held() if one.record.digest in self._holders}
+        kept = self._reserved + sum(self._sizes.get(content, 0) for content in held)
+        if kept + size > self._limit:
+            raise StoreFull(
+                f"the image cache {self._root} has no room for {size} bytes more: of its {self._limit} bytes {kept} "
+                "are held by programs or being pulled; give it more space, or unload what is not needed"
+            )
+        while self.bytes_used + size > self._limit and self._evict_one():
+            pass
+
+    def _evict_one(self) -> bool:
+        """Remove what was not used for longest; False where nothing may go."""
+        with self._lock, suppress(OSError):
+            for content in self._orphans():
+                self._count(evictions=1, evicted_bytes=self._drop_file(content))
+                return True
+            loose = [one for one in self._ledger.held() if one.record.digest not in self._holders]
+            if loose:
+                freed = self._forget(min(loose, key=lambda one: one.used).record)
+                self._count(evictions=1, evicted_bytes=freed)
+                return True
+        return False
+
+    def _orphans(self) -> list[str]:
+        """Files that no image here runs: left by a crash between the two, or by another version."""
+        return [one for one in self._sizes if one != self._landing and not self._ledger.runs(one)]
+
+    def _forget(self, record: ImageRecord) -> int:
+        """Remove an image, and its file unless another runs the same; answer the bytes that became free."""
+        self._ledger.forget(record)
+        return 0 if self._ledger.runs(record.content) else self._drop_file(record.content)
+
+    def _drop_file(self, content: str) -> int:
+        if content == self._landing:
+            return 0
+        self._blobs.remove(hex_of(content))
+        self._checked.discard(content)
+        return self._sizes.pop(content, 0)
+
+    def _count(self, **more: int) -> None:
+        self._counts = replace(self._counts, **{key: getattr(self._counts, key) + n for key, n in more.items()})
+
+
+def _digest_of(descriptor: int) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    with os.fdopen(descriptor, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return f"sha256:{digest.hexdigest()}", size
