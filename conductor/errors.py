@@ -18,10 +18,15 @@ __all__ = [
     "BudgetExceeded",
     "BuildFailed",
     "CallBudget",
+    "ClusterAway",
+    "ClusterConflict",
+    "ClusterInvalid",
+    "ClusterRefused",
     "Code",
     "CompileBudget",
     "ConductorError",
     "DeadlineExceeded",
+    "HistoryGone",
     "ImageDamaged",
     "ImageNotFound",
     "ImagePending",
@@ -32,6 +37,7 @@ __all__ = [
     "InvalidSpec",
     "KernelAway",
     "KernelRefused",
+    "LeadershipLost",
     "LibraryMissing",
     "MapMismatch",
     "MapMissing",
@@ -366,6 +372,47 @@ class StoreFull(ConductorError):
     """The image cache has no room that may be freed. Raised by `oci`; prune images, or give it more space."""
 
     code, reason, retry = Code.RESOURCE_EXHAUSTED, "StoreFull", True
+
+
+class ClusterAway(ConductorError):
+    """The API server cannot be reached, is too busy or answers too late. Raised by `kube`; it is tried again."""
+
+    code, reason, retry = Code.UNAVAILABLE, "ClusterAway", True
+
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
+        """Whether the request may have reached it: a change may then have happened."""
+
+
+class ClusterRefused(ConductorError):
+    """The API server forbids it (401, 403). Raised by `kube`; grant the verb and resource that the message names."""
+
+    code, reason, retry = Code.PERMISSION_DENIED, "ClusterRefused", False
+
+
+class ClusterConflict(ConductorError):
+    """An object changed since it was read. Raised by `kube` on guarded writes; read it again and decide anew."""
+
+    code, reason, retry = Code.ABORTED, "ClusterConflict", True
+
+
+class ClusterInvalid(ConductorError):
+    """The API server refuses an object's content or a request's form. Raised by `kube`; correct what it names."""
+
+    code, reason, retry = Code.INVALID_ARGUMENT, "ClusterInvalid", False
+
+
+class HistoryGone(ConductorError):
+    """The API server has forgotten what happened since a version (410). Raised by `kube`; its watches list again."""
+
+    code, reason, retry = Code.ABORTED, "HistoryGone", True
+
+
+class LeadershipLost(ConductorError):
+    """This agent does not lead any more. Raised by the fence before each send, and by the lease; stop, and contend again."""
+
+    code, reason, retry = Code.ABORTED, "LeadershipLost", True
 
 
 class PrivilegesKept(ConductorError):
