@@ -56,7 +56,8 @@ def bundle_body(body: bytes) -> Mapping[str, Any]:
 
 def names(found: list[Any]) -> str:
     """Show what a stranger wrote: few, short, printable."""
-    shown = ["".join(mark if mark.isprintable() else "?" for mark in str(each)[:120]) for each in found[:3]]
+    short = (" ".join(str(each)[:500].split())[:120] for each in found[:3])
+    shown = ["".join(mark if mark.isprintable() else "?" for mark in each) for each in short]
     return ", ".join(shown) or "none that it names"
 
 

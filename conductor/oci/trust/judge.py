@@ -31,9 +31,9 @@ class Case:
 
 @dataclass(slots=True)
 class Finding:
-    """Places of the signers who did, and a sentence for each piece of evidence that helped nobody."""
+    """Who did, by their places among the signers, and a sentence for each piece of evidence that helped nobody."""
 
-    signed: set[int] = field(default_factory=set)
+    signed: dict[int, str] = field(default_factory=dict)
     found: list[str] = field(default_factory=list)
 
 
@@ -137,11 +137,11 @@ class _Bench:
                 if wrong := problem():
                     self.finding.found.append(f"a signature by {signer}, but {wrong}")
                 else:
-                    self.finding.signed.add(at)
+                    self.finding.signed[at] = str(signer)
         return known
 
     def _by_identity(self, told: Told, problem: str) -> None:
-        who = f"{names(list(told.subjects))} ({names([told.issuer])})"
+        who = f"{names(sorted(told.subjects))} ({names([told.issuer])})"
         if told.flaw:
             self.finding.found.append(f"a signature that says it is by identity {who}, but {told.flaw}")
             return
@@ -149,7 +149,7 @@ class _Bench:
         if problem:
             self.finding.found.append(f"a signature by identity {who}, but {problem}")
         elif fitting:
-            self.finding.signed |= set(fitting)
+            self.finding.signed |= dict.fromkeys(fitting, f"identity {who}")
         else:
             self.finding.found.append(f"a signature by another identity, {who}")
 

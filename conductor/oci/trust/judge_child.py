@@ -49,7 +49,7 @@ def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
             evidence=tuple(evidence_from(raw) for raw in question["evidence"]),
         )
     )
-    return {"signed": sorted(finding.signed), "found": finding.found}
+    return {"signed": sorted(finding.signed.items()), "found": finding.found}
 
 
 def _limit() -> None:

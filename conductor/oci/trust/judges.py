@@ -36,8 +36,8 @@ class Judges:
 
     async def judge(
         self, digest: str, rule: Rule, evidence: Sequence[Evidence]
-    ) -> tuple[frozenset[int], tuple[str, ...]]:
-        """Answer the places of the rule's signers who signed, and what else was found. Raises `SignaturesUnjudged`."""
+    ) -> tuple[dict[int, str], tuple[str, ...]]:
+        """Answer who of the rule's signers signed, by place, and what else was found. Raises `SignaturesUnjudged`."""
         question = {
             "ask": "judge",
             "digest": digest,
@@ -46,7 +46,7 @@ class Judges:
             "evidence": [forms.printed(piece) for piece in evidence],
         }
         answer = await self._ask(json.dumps(question).encode())
-        return frozenset(answer["signed"]), tuple(answer["found"])
+        return dict(answer["signed"]), tuple(answer["found"])
 
     async def _ask(self, question: bytes) -> Mapping[str, Any]:
         async with self._slots:

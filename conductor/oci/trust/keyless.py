@@ -102,7 +102,10 @@ class Certifiers:
         signed = json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
         keyring = self._root.rekor_keyring(KeyringPurpose.VERIFY)
         promise = base64.b64decode(said["SignedEntryTimestamp"])
-        keyring.verify(key_id=KeyID(bytes.fromhex(entry["logID"])), signature=promise, data=signed)
+        try:
+            keyring.verify(key_id=KeyID(bytes.fromhex(entry["logID"])), signature=promise, data=signed)
+        except VerificationError as exc:
+            raise VerificationError("no log of the trusted root promised its log entry") from exc
         return entry
 
     def _certified_at(self, certificate: x509.Certificate, at: datetime) -> None:
@@ -175,6 +178,8 @@ def _flaw(exc: Error) -> str:
         return "its certificate was not valid when it was signed"
     if "certificate chain" in said:
         return f"its certificate is by no authority of the trusted root ({names([said])})"
+    if "failed to load bundle" in said:
+        return f"its bundle cannot be read ({names([said])})"
     if "digest mismatch" in said or "invalid for input" in said:
         return "it is for another digest, or was changed"
     return names([said])

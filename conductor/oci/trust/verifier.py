@@ -69,15 +69,15 @@ class Verifier:
         if rule.demand is Demand.IMPOSSIBLE:
             raise ImageUntrusted(f"{ref.at(digest)}: {rule.title} in the image policy accepts {rule.wants}")
         gathered = await self._gathered(ref, digest, credentials)
-        signed: frozenset[int] = frozenset()
+        signed: dict[int, str] = {}
         found: tuple[str, ...] = ()
         if gathered.pieces:
             signed, found = await self._judges.judge(digest, rule, gathered.pieces)
-        if rule.met_by(signed):
-            return ", ".join(str(rule.signers[at]) for at in sorted(signed))
+        if rule.met_by(frozenset(signed)):
+            return ", ".join(dict.fromkeys(by for _, by in sorted(signed.items())))
         if gathered.away is not None:
             raise gathered.away
-        good = [f"a good signature by {rule.signers[at]}" for at in sorted(signed)]
+        good = [f"a good signature by {by}" for _, by in sorted(signed.items())]
         raise ImageUntrusted(
             f"{ref.at(digest)}: {rule.title} in the image policy wants {rule.wants}; "
             f"found {_told([*good, *found, *gathered.notes])}"

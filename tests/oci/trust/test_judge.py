@@ -41,8 +41,8 @@ def piece(private: PrivateKey, said: bytes | None = None) -> SimpleEvidence:
     "private", [MINE, ec.generate_private_key(ec.SECP384R1()), ed25519.Ed25519PrivateKey.generate()]
 )
 def test_both_forms_by_a_key_are_good(private: PrivateKey) -> None:
-    assert judged(piece(private), private=private).signed == {0}
-    assert judged(BundleEvidence(bundle(private)), private=private).signed == {0}
+    assert judged(piece(private), private=private).signed == {0: "key mine.pub"}
+    assert judged(BundleEvidence(bundle(private)), private=private).signed == {0: "key mine.pub"}
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_both_forms_by_a_key_are_good(private: PrivateKey) -> None:
     ],
 )
 def test_every_version_of_bundles_is_read(media_type: str) -> None:
-    assert judged(BundleEvidence(bundle(MINE, media_type=media_type))).signed == {0}
+    assert judged(BundleEvidence(bundle(MINE, media_type=media_type))).signed == {0: "key mine.pub"}
 
 
 def test_a_message_signature_over_the_manifest_is_good() -> None:
@@ -66,14 +66,14 @@ def test_a_message_signature_over_the_manifest_is_good() -> None:
         "messageSignature": {"signature": text(signed(MINE, manifest))},
     }
     pieces = (BundleEvidence(json.dumps(body).encode()),)
-    assert judge(Case(digest, (SIGNER,), "", pieces)).signed == {0}
-    assert judge(Case(DIGEST, (SIGNER,), "", pieces)).signed == set()
+    assert judge(Case(digest, (SIGNER,), "", pieces)).signed == {0: "key mine.pub"}
+    assert judge(Case(DIGEST, (SIGNER,), "", pieces)).signed == {}
 
 
 def test_the_digest_may_be_any_of_the_subjects() -> None:
     said = json.loads(statement(OTHER_DIGEST))
     said["subject"] += json.loads(statement())["subject"]
-    assert judged(BundleEvidence(bundle(MINE, json.dumps(said).encode()))).signed == {0}
+    assert judged(BundleEvidence(bundle(MINE, json.dumps(said).encode()))).signed == {0: "key mine.pub"}
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_the_digest_may_be_any_of_the_subjects() -> None:
 )
 def test_what_helps_nobody_is_told(evidence: Evidence, told: str) -> None:
     finding = judged(evidence)
-    assert finding.signed == set()
+    assert finding.signed == {}
     assert told in finding.found[0]
 
 
@@ -112,13 +112,13 @@ def test_a_changed_payload_type_breaks_the_signature() -> None:
 
 def test_one_good_piece_among_bad_ones_counts() -> None:
     bad = BundleEvidence(b"{"), BundleEvidence(bundle(OTHER)), piece(MINE, payload(OTHER_DIGEST))
-    assert judged(*bad, BundleEvidence(bundle(MINE))).signed == {0}
+    assert judged(*bad, BundleEvidence(bundle(MINE))).signed == {0: "key mine.pub"}
 
 
 def test_every_signer_is_counted() -> None:
     signers = SIGNER, KeySigner("other.pub", pem(OTHER)), KeySigner("third.pub", pem(key()))
     finding = judge(Case(DIGEST, signers, "", (piece(MINE), BundleEvidence(bundle(OTHER)))))
-    assert finding.signed == {0, 1}
+    assert finding.signed == {0: "key mine.pub", 1: "key other.pub"}
 
 
 def test_a_strangers_text_is_shown_short_and_printable() -> None:
@@ -132,5 +132,5 @@ def test_a_strangers_text_is_shown_short_and_printable() -> None:
 def test_a_key_does_not_stand_for_an_identity() -> None:
     anybody = IdentitySigner(issuer_pattern="*", subject_pattern="*")
     finding = judge(Case(DIGEST, (anybody,), "", (BundleEvidence(bundle(MINE)), piece(MINE))))
-    assert finding.signed == set()
+    assert finding.signed == {}
     assert finding.found == ["a signature by another key"] * 2
