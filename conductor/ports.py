@@ -22,6 +22,7 @@ from conductor.model.ids import LinkId, Name, ProgramId
 from conductor.model.kernel import Bytecode, KernelFunctionSpec, KernelType, Link
 from conductor.model.metrics import MetricSpec
 from conductor.model.program import UserProgramSpec
+from conductor.model.status import StreamCost
 
 __all__ = [
     "BreaksBetweenTicks",
@@ -30,6 +31,7 @@ __all__ = [
     "Instance",
     "InstanceCost",
     "InterfaceSource",
+    "KeepsRecords",
     "Kernel",
     "KernelLoad",
     "KernelLoaded",
@@ -329,6 +331,8 @@ class InstanceCost:
     events_dropped: Mapping[str, int] = field(default_factory=dict)
     kernel_losses: int | None = None
     """Events that the kernel half could not hand over; None where it does not count them."""
+    streams: Mapping[str, StreamCost] = field(default_factory=dict)
+    """Events by stream: the name under which the program was granted the ring."""
 
 
 class Instance(Protocol):
@@ -352,6 +356,15 @@ class BreaksBetweenTicks(Protocol):
 
     def when_broken(self, wake: Callable[[], object]) -> None:
         """Have `wake` called, on any thread, when that happens: the next tick then raises why."""
+        ...
+
+
+@runtime_checkable
+class KeepsRecords(Protocol):
+    """A runtime that keeps the records which waited for an instance that ended, for the next one of that program."""
+
+    async def forget(self, name: Name) -> None:
+        """Drop what is kept: the program was unloaded."""
         ...
 
 

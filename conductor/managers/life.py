@@ -175,6 +175,8 @@ class Life:
                     await self._asks.rest(await self._guarded_step(group))
             finally:
                 await self._shut()
+                if self._leaving:
+                    await self._maker.forget(self._aim.spec)
                 self._asks.answer(self._asks.latest, None)
 
     async def _guarded_step(self, group: asyncio.TaskGroup) -> float | None:
@@ -251,7 +253,7 @@ class Life:
             await self._shut()
         old = self._opened
         opened = await self._maker.open(
-            aim.spec, resolved, old=old, counts=self._spent.counts, told=self._told, healthy=is_update
+            aim.spec, resolved, old=old, spent=self._spent, told=self._told, healthy=is_update
         )
         await self._retire(old)
         self._opened = opened

@@ -14,12 +14,13 @@ from conductor.managers.cells import CellFiles
 from conductor.managers.fence import Fence, FencedLog, FencedSeries, FencedState
 from conductor.managers.kernel_desk import KernelDesk
 from conductor.managers.logs import LogBook
-from conductor.managers.ticker import TickCounts, Ticker
+from conductor.managers.spent import Spent
+from conductor.managers.ticker import Ticker
 from conductor.model.ids import ProgramId
 from conductor.model.program import ProgramType, UserProgramSpec
 from conductor.plan.halves import Resolved, resolve
 from conductor.plan.layout import check_layout
-from conductor.ports import Instance, Lookup, MapHandle, ProgramContext, Runtime
+from conductor.ports import Instance, KeepsRecords, Lookup, MapHandle, ProgramContext, Runtime
 
 __all__ = ["Maker", "Opened"]
 
@@ -86,7 +87,7 @@ class Maker:
         resolved: Resolved,
         *,
         old: Opened | None,
-        counts: TickCounts,
+        spent: Spent,
         told: Callable[[ConductorError | None], None],
         healthy: bool,
     ) -> Opened:
@@ -112,10 +113,11 @@ class Maker:
                 resolved=resolved,
                 programs=programs,
                 instance=instance,
-                ticker=Ticker(instance=instance, counts=counts, clock=self.clock, told=told),
+                ticker=Ticker(instance=instance, counts=spent.counts, clock=self.clock, told=told),
                 fence=fence,
                 maps=maps.pop_all(),
             )
+            stack.callback(lambda: spent.add(instance.cost()))  # what it took from rings is in no other's books
             stack.push_async_callback(opened.close)
             await _prove(opened, healthy=healthy)
             stack.pop_all()
@@ -141,6 +143,12 @@ class Maker:
             log=FencedLog(self.logs.sink(spec.name, spec.limits.log_lines), fence),
             state=FencedState(self.cells.cell(spec.name), fence),
         )
+
+    async def forget(self, spec: UserProgramSpec) -> None:
+        """Drop what a runtime keeps for the next instance of a program that was unloaded."""
+        runtime: object = self.runtimes.get(spec.type)
+        if isinstance(runtime, KeepsRecords):
+            await runtime.forget(spec.name)
 
     def _open_maps(self, resolved: Resolved, stack: ExitStack) -> dict[str, MapHandle]:
         handles: dict[str, MapHandle] = {}

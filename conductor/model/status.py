@@ -11,7 +11,7 @@ from conductor.model.ids import Name, ProgramId
 from conductor.model.kernel import KernelFunctionStatus, KernelProgramSpec
 from conductor.model.program import Source, UserProgramSpec
 
-__all__ = ["Condition", "Cost", "KernelStatus", "MapStatus", "ProgramStatus", "State"]
+__all__ = ["Condition", "Cost", "KernelStatus", "MapStatus", "ProgramStatus", "State", "StreamCost"]
 
 
 class State(IntEnum):
@@ -103,6 +103,19 @@ class KernelStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StreamCost:
+    """The books of one stream: taken = delivered + dropped + queued, always."""
+
+    taken: int = 0
+    delivered: int = 0
+    queued: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """By reason."""
+    kernel_losses: int | None = None
+    """Events that the kernel half could not put into the ring; None where it does not count them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """What one user program costs; None means unknown, which is never shown as 0."""
 
@@ -120,6 +133,8 @@ class Cost:
     events_dropped: Mapping[str, int] = field(default_factory=dict)
     kernel_losses: int | None = None
     """Events that the kernel half could not hand over; None where it does not count them."""
+    streams: Mapping[str, StreamCost] = field(default_factory=dict)
+    """The same by stream: the name under which the program was granted the ring."""
     log_lines_dropped: int = 0
     ticks: int = 0
     tick_seconds: float = 0.0

@@ -9,24 +9,29 @@ import asyncio
 import hashlib
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Self
 
 from conductor.errors import ConductorError, ModuleUnusable
+from conductor.model.ids import Name
 from conductor.model.program import UserProgramSpec
 from conductor.ports import LogSink, MapHandle, ProgramContext
 from conductor.wasm.code_cache import CodeCache
 from conductor.wasm.compiler import Compiler
 from conductor.wasm.engine import Engine, ReadyModule
 from conductor.wasm.guest import Guest
-from conductor.wasm.instance import Patience, WasmInstance
+from conductor.wasm.instance import WasmInstance
+from conductor.wasm.lane import Lane
 from conductor.wasm.linker import Linker
-from conductor.wasm.pool import Lane, Pool
+from conductor.wasm.losses import LossCounters
+from conductor.wasm.patience import Patience
+from conductor.wasm.pool import Pool
 from conductor.wasm.pump import Pump
 from conductor.wasm.reach import Reach
 from conductor.wasm.settings import key_text
+from conductor.wasm.shelf import Shelf
 from conductor.wasm.tuning import Tuning
 
 __all__ = ["Host"]
@@ -43,6 +48,7 @@ class Host:
         self._linker = Linker(self._engine)
         self.pool = Pool(on_beat=self._engine.beat)
         self.pump = Pump(engine=self._engine)
+        self._shelf = Shelf()
         self._compiler = Compiler(seconds=tuning.compile_seconds)
         self._ready: weakref.WeakValueDictionary[str, ReadyModule] = weakref.WeakValueDictionary()
         self._recent: deque[ReadyModule] = deque(maxlen=RECENT)
@@ -101,19 +107,23 @@ class Host:
         interval: float,
         ready: ReadyModule,
         fed: bool,
-        losses: Sequence[MapHandle] = (),
+        losses: Mapping[str, MapHandle],
     ) -> WasmInstance:
-        """Start an instance. Raises what it does; nothing is left behind then."""
+        """Start an instance. Raises what it does; nothing is left behind then.
+
+        `losses` has the counter of each stream whose losses the kernel half counts.
+        """
         instance = WasmInstance(
             name=spec.name,
             lane=Lane(self.pool),
             pump=self.pump,
+            shelf=self._shelf,
             limits=spec.limits,
             interval=interval,
             patience=Patience(limits=spec.limits, seconds=self._tuning.throttle_seconds),
             log_sink=context.log,
             wall_seconds=self._tuning.wall_seconds,
-            losses=losses,
+            losses=LossCounters(losses, self._shelf.losses(spec.name)),
         )
         reach = Reach(spec=spec, context=context, config=config, open_stream=instance.streams.open)
         guest = Guest(name=spec.name, engine=self._engine, ready=ready, reach=reach, memory_most=spec.limits.memory)
@@ -127,6 +137,16 @@ class Host:
             _log(context.log, exc)
             raise
         return instance
+
+    def forget(self, name: Name) -> int:
+        """Drop what a program's instances left; answer how many records waited. Blocking."""
+        kept = self._shelf.take(name)
+        if kept is None:
+            return 0
+        self.pump.switch(off=kept.streams.subscriptions)
+        waited = sum(ledger.queued for ledger in kept.streams.left().values())
+        kept.streams.end("closed")
+        return waited
 
     def close(self) -> None:
         """End threads and pump. The engine stays while a guest may still be inside: it ends with the process."""

@@ -7,7 +7,9 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from conductor.model.status import StreamCost
 from conductor.wasm.copies import Copy
+from conductor.wasm.cutting import cut
 
 __all__ = ["Inbox", "Ledger", "Piece", "Room"]
 
@@ -64,6 +66,16 @@ class Ledger:
         self.queued += other.queued
         self.dropped.update(other.dropped)
 
+    def cost(self, kernel_losses: int | None = None) -> StreamCost:
+        """Answer them as they are shown."""
+        return StreamCost(
+            taken=self.taken,
+            delivered=self.delivered,
+            queued=self.queued,
+            dropped=dict(self.dropped),
+            kernel_losses=kernel_losses,
+        )
+
 
 class Inbox:
     """Records of one stream. The pump offers, the program's own thread takes; both may at once."""
@@ -76,6 +88,7 @@ class Inbox:
         self._ledger = Ledger()
         self._lock = threading.Lock()
         self._closed_for = ""
+        self._is_lost = False
 
     def offer(self, piece: Piece) -> None:
         """Queue a piece, or drop it where there is no room."""
@@ -111,6 +124,8 @@ class Inbox:
         """Say what became of taken pieces: delivered, or dropped for a reason."""
         count = sum(piece.count for piece in pieces)
         with self._lock:
+            if self._is_lost:
+                return
             self._ledger.queued -= count
             if dropped:
                 self._ledger.dropped[dropped] += count
@@ -118,12 +133,39 @@ class Inbox:
                 self._ledger.delivered += count
         self._room.give(sum(piece.size for piece in pieces))
 
-    def end(self, reason: str) -> None:
-        """Drop what is queued, and whatever still comes."""
+    def end(self, reason: str, *, lost: bool = False) -> None:
+        """Drop what is queued, and whatever still comes; with `lost` also what was taken and never settled."""
         with self._lock:
             self._closed_for = self._closed_for or reason
             pieces, self._pieces = list(self._pieces), deque()
         self.settle(pieces, dropped=reason)
+        with self._lock:
+            if lost and not self._is_lost:
+                self._ledger.dropped[reason] += self._ledger.queued
+                self._ledger.queued, self._is_lost = 0, True
+
+    def leave(self) -> Ledger:
+        """Close the books of an instance that ended: what waits begins new ones, and nobody is told of more."""
+        with self._lock:
+            self._on_offer = _nobody
+            books, queued = self._ledger, self._ledger.queued
+            self._ledger = Ledger(taken=queued, queued=queued)
+            return Ledger(books.taken, books.delivered, queued, books.dropped)
+
+    def hand_over(self, to: Inbox) -> None:
+        """Give what waits to another; it is no longer in these books then. Nothing may be offered meanwhile."""
+        with self._lock:
+            pieces, self._pieces = list(self._pieces), deque()
+            count = sum(piece.count for piece in pieces)
+            self._ledger.taken -= count
+            self._ledger.queued -= count
+        self._room.give(sum(piece.size for piece in pieces))
+        for piece in pieces:
+            for low, high, records in cut(piece.address, piece.size, to.most_piece):
+                if records < 0:
+                    to.refuse(1, "too_large")
+                else:
+                    to.offer(Piece(piece.copy, piece.address + low, high - low, records))
 
     def has_pieces(self) -> bool:
         """Whether something waits."""
@@ -134,3 +176,7 @@ class Inbox:
         with self._lock:
             books = self._ledger
             return Ledger(books.taken, books.delivered, books.queued, Counter(books.dropped))
+
+
+def _nobody() -> None:
+    """Nobody waits for records."""

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-__all__ = ["Lane", "Pool"]
+__all__ = ["Job", "Pool"]
 
 BEAT: Final = 0.01
 IDLE_SECONDS: Final = 10.0
@@ -159,37 +159,3 @@ class Pool:
         while self._timers and self._timers[0][0] <= now:
             due.append(heapq.heappop(self._timers)[2])
         return due
-
-
-class Lane:
-    """Jobs of one instance: in order, one at a time, so that its store is touched by one thread."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        self._lock = threading.Lock()
-        self._jobs: list[Job] = []  # a deque takes 760 bytes, and these are few
-        self._scheduled = False
-
-    def post(self, job: Job) -> None:
-        """Have a job done after those before it. Whoever posts bounds how many there are."""
-        with self._lock:
-            self._jobs.append(job)
-            if self._scheduled:
-                return
-            self._scheduled = True
-        self._pool.put(self._turn)
-
-    def later(self, seconds: float, job: Job) -> None:
-        """Post a job after a while."""
-        self._pool.later(seconds, lambda: self.post(job))
-
-    def _turn(self) -> None:
-        with self._lock:
-            job = self._jobs.pop(0)
-        try:
-            job()
-        finally:
-            with self._lock:
-                self._scheduled = again = bool(self._jobs)
-            if again:
-                self._pool.put(self._turn)

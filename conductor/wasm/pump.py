@@ -53,6 +53,8 @@ class Subscription:
 class _Ring:
     handle: RingHandle
     subscriptions: list[Subscription] = field(default_factory=list)
+    resting: set[Subscription] = field(default_factory=set)
+    """Those of programs that do not run just now: they get records as long as somebody else wants them."""
     words: NDArray[np.uint32] = field(init=False)
     """Its data, twice in a row; touched no more once the handle is closed."""
 
@@ -73,10 +75,19 @@ class Pump:
         """eventfd: ends the thread's wait."""
         self._thread: threading.Thread | None = None
 
-    def switch(self, *, off: Sequence[Subscription] = (), on: Sequence[Subscription] = ()) -> None:
+    def switch(
+        self,
+        *,
+        off: Sequence[Subscription] = (),
+        on: Sequence[Subscription] = (),
+        resting: Sequence[Subscription] = (),
+        between: Callable[[], None] | None = None,
+    ) -> None:
         """Take some off and put others on, at one position of each ring: no record comes twice or is left out.
 
-        Raises `NotAllowed`, `KernelRefused` where a ring cannot be mapped; nothing has changed then.
+        `resting` ones stay on as long as another program reads their ring; a ring that nobody else reads keeps its
+        records. `between` is called while nothing is offered. Raises `NotAllowed`, `KernelRefused` where a ring cannot
+        be mapped; nothing has changed then.
         """
         with self._lock:
             fresh = self._mapped(on)
@@ -85,12 +96,17 @@ class Pump:
             for one in on:
                 self._rings[one.map_id].subscriptions.append(one)
             for one in off:
-                ring = self._rings.get(one.map_id)
-                if ring is not None and one in ring.subscriptions:
+                if (ring := self._rings.get(one.map_id)) is not None and one in ring.subscriptions:
                     ring.subscriptions.remove(one)
-            for map_id in [map_id for map_id, ring in self._rings.items() if not ring.subscriptions]:
+                    ring.resting.discard(one)
+            for one in resting:
+                if (ring := self._rings.get(one.map_id)) is not None and one in ring.subscriptions:
+                    ring.resting.add(one)
+            for map_id in [at for at, ring in self._rings.items() if len(ring.resting) == len(ring.subscriptions)]:
                 self._close(self._rings.pop(map_id))
             self._watch(fresh)
+            if between is not None:
+                between()
 
     def close(self) -> None:
         """Give up all rings; what is still in them stays for whoever comes next."""
@@ -192,7 +208,7 @@ class Pump:
         """Whether nobody has room while the ring still has: what waits there a moment may be taken yet."""
         if waiting > ring.handle.size // 2:
             return False
-        inboxes = (one.inbox for one in ring.subscriptions)
+        inboxes = (one.inbox for one in ring.subscriptions if one not in ring.resting)
         return not any(inbox.has_room(min(waiting, COPY_BYTES, inbox.most_piece)) for inbox in inboxes)
 
     @staticmethod

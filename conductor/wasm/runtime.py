@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from conductor.errors import ConductorError, NotYet, ObjectUnreadable
+from conductor.errors import ConductorError, ObjectUnreadable
 from conductor.model.grants import MapNeed
-from conductor.model.kernel import Bytecode, KernelFunctionSpec, PathObject
+from conductor.model.ids import Name
+from conductor.model.kernel import Bytecode, KernelFunctionSpec
 from conductor.model.metrics import MetricSpec
 from conductor.model.program import UserProgramSpec, WasmSource
 from conductor.ports import Instance, ProgramContext
@@ -29,13 +31,14 @@ if TYPE_CHECKING:
 __all__ = ["ModuleFiles", "WasmRuntime"]
 
 KNOWN: Final = 1024
+log = logging.getLogger(__name__)
 
 
 class ModuleFiles(Protocol):
     """Files of modules, by digest or path."""
 
     def path_of(self, bytecode: Bytecode) -> tuple[str, str]:
-        """Answer path and digest. Raises `ObjectUnreadable`, `NotFound`, `NotYet`."""
+        """Answer path and digest. Raises `ObjectUnreadable`, `NotFound`, or why an image is not here."""
         ...
 
 
@@ -79,7 +82,12 @@ class WasmRuntime:
 
     def metrics(self, spec: UserProgramSpec) -> tuple[MetricSpec, ...]:
         """Families that the module says it declares."""
-        return next((self._known[digest].metrics for digest in self._digests(spec) if digest in self._known), ())
+        assert isinstance(spec.source, WasmSource)
+        try:
+            _, digest = self._files.path_of(spec.source.location)
+        except ConductorError:
+            return ()
+        return self._known[digest].metrics if digest in self._known else ()
 
     def kernel_half(self, spec: UserProgramSpec) -> tuple[Bytecode, tuple[KernelFunctionSpec, ...]] | None:
         """Answer None: a module brings no kernel half, its maps are granted."""
@@ -103,7 +111,7 @@ class WasmRuntime:
             interval=float(config.get("interval", needs.interval)),
             ready=ready,
             fed=before is None,
-            losses=[context.maps[counter] for counter in needs.losses.values() if counter in context.maps],
+            losses={ring: context.maps[counter] for ring, counter in needs.losses.items() if counter in context.maps},
         )
         if before is not None:
             await self._proven(new, before)
@@ -112,6 +120,11 @@ class WasmRuntime:
     def problems(self) -> tuple[str, ...]:
         """What is amiss with the runtime itself."""
         return (self._problem,) if self._problem else ()
+
+    async def forget(self, name: Name) -> None:
+        """Drop records that waited for a next instance (ports.KeepsRecords): the program was unloaded."""
+        if self._host is not None and (waited := await asyncio.to_thread(self._host.forget, name)):
+            log.info("%s was unloaded; %d records that still waited for it are dropped", name, waited)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -126,16 +139,7 @@ class WasmRuntime:
 
     async def _locate(self, spec: UserProgramSpec) -> tuple[str, str]:
         assert isinstance(spec.source, WasmSource)
-        location = spec.source.location
-        if not isinstance(location, PathObject):
-            raise NotYet(f"image {location.url}: this version does not pull images; give a file")
-        return await asyncio.to_thread(self._files.path_of, location)
-
-    def _digests(self, spec: UserProgramSpec) -> tuple[str, ...]:
-        source = spec.source
-        if isinstance(source, WasmSource) and isinstance(source.location, PathObject):
-            return (source.location.digest,)
-        return ()
+        return await asyncio.to_thread(self._files.path_of, spec.source.location)
 
     def _remember(self, digest: str, needs: Needs) -> None:
         self._known[digest] = needs

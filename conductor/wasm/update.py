@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import Final
 
 from conductor.errors import ConductorError, ProgramCrashed, TickFailed
-from conductor.wasm.inbox import Ledger
 from conductor.wasm.instance import WasmInstance
 
 __all__ = ["prove"]
@@ -20,22 +19,17 @@ log = logging.getLogger(__name__)
 async def prove(new: WasmInstance, old: WasmInstance, *, seconds: float) -> None:
     """Switch the streams to the new one and watch it; on a fault the old one takes over at a second position.
 
-    Raises why the new one is no good; the old one is as it was then.
+    Raises why the new one is no good; the old one is as it was then, and has what waited for the new one.
     """
     await new.tick()
     await asyncio.to_thread(new.take_over, old)
     try:
         await _watch(new, seconds)
     except BaseException:
-        await asyncio.to_thread(old.take_over, new)
-        old.inherit(await _books_of(new))
+        with suppress(ConductorError):
+            await new.close()
+        old.inherit(new)
         raise
-
-
-async def _books_of(new: WasmInstance) -> Ledger:
-    with suppress(ConductorError):
-        await new.close()
-    return new.ledger()
 
 
 async def _watch(new: WasmInstance, seconds: float) -> None:

@@ -12,7 +12,7 @@ from conductor.wasm.hostcalls.wasi import FUNCTIONS, MODULES
 from conductor.wasm.needs import Needs, needs_text
 from conductor.wasm.sections import custom_section
 
-__all__ = ["Wat", "counting", "ring_counter"]
+__all__ = ["Wat", "counting", "ring_counter", "stream_counter"]
 
 _WORDS = {Type.I32: "i32", Type.I64: "i64"}
 _CALLS = {one.name: ([kind for _, kind in one.parameters], [one.result], MODULE) for one in IMPORTS} | {
@@ -123,3 +123,22 @@ def ring_counter(
       (drop (call $metric_write (i32.const 1) (i32.const {ids}) (i32.const {values}) (i32.const 2)))
       {on_events} (i32.const 0)"""
     return wat.build(start=start, events=events, save=save, healthy=healthy, needs=needs, pages=6)
+
+
+def stream_counter(needs: Needs, names: tuple[str, ...], *, buffer: int = 65_536, on_events: str = "") -> bytes:
+    """Counts the records of several ring buffers by stream, as the host tells them."""
+    wat = Wat()
+    family = wat.text('{"name":"streamed_total","type":"counter","help":"Told.","labels":["stream"]}')
+    packed = b"".join(struct.pack("<I", len(name)) + name.encode() for name in names)
+    rows, ids, value = wat.place(packed), wat.place(bytes(4 * len(names))), wat.place(bytes(8))
+    opens = "".join(
+        f"(if (i32.ne (call $stream_open (call $map_open {wat.text(name)}) (i32.const {Wat.HEAP + i * buffer}) "
+        f"(i32.const {buffer})) (i32.const {i})) (then (return (i32.const 1))))"
+        for i, name in enumerate(names)
+    )
+    start = f"""(drop (call $metric_series (call $metric_declare {family}) (i32.const {rows}) (i32.const {len(packed)})
+      (i32.const {len(names)}) (i32.const {ids}))) {opens} (i32.const 0)"""
+    events = f"""{on_events} (f64.store (i32.const {value}) (f64.convert_i32_u (local.get $records)))
+      (drop (call $metric_write (i32.const 1) (i32.add (i32.const {ids}) (i32.shl (local.get $stream) (i32.const 2)))
+        (i32.const {value}) (i32.const 1))) (i32.const 0)"""
+    return wat.build(start=start, events=events, needs=needs, pages=2 + len(names) * buffer // 65_536)

@@ -20,8 +20,8 @@ HANDLES: Final = 256
 STREAM_LEAST: Final = 4096
 _WITHOUT_KEYS: Final = (MapType.QUEUE, MapType.STACK, MapType.RINGBUF, MapType.PERF_EVENT_ARRAY)
 
-OpenStream = Callable[[MapHandle, int, int], int]
-"""(map, buffer, size) -> the stream's number."""
+OpenStream = Callable[[str, MapHandle, int, int], int]
+"""(name, map, buffer, size) -> the stream's number."""
 
 
 class MapCalls:
@@ -177,7 +177,7 @@ class MapCalls:
         self._memory().at(buffer, size, 8)
         if self._access.get(name, Access.READ) is Access.READ:
             raise NotAllowed(f"map {name} is granted Read; a ring buffer needs Consume")
-        return self._open_stream(handle, buffer, size)
+        return self._open_stream(name, handle, buffer, size)
 
     def _of(self, number: int, *, keyed: bool = False) -> tuple[str, MapHandle, Cursor]:
         if number >= len(self._opened):

@@ -1,0 +1,58 @@
+"""What tests of ring buffers share: opening them, filling them, and the claim that books balance."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from conductor.bpf.maps import BpfMap
+from conductor.bpf.objects import BpfObject
+from conductor.model.grants import Access, MapGrant
+from conductor.model.ids import Name
+from conductor.model.status import StreamCost
+from conductor.ports import InstanceCost
+
+__all__ = ["balances", "consumed", "emit", "opened", "until"]
+
+
+def consumed(*names: str) -> tuple[MapGrant, ...]:
+    """Grants of rings."""
+    return tuple(MapGrant(name=name, kernel_program=Name("k"), map=name, access=Access.CONSUME) for name in names)
+
+
+@contextmanager
+def opened(made: BpfObject, name: str = "events") -> Iterator[BpfMap]:
+    with BpfMap.from_fd(os.dup(made.map_fd(name))) as handle:
+        yield handle
+
+
+async def emit(times: int, *, burst: int = 100, call: Callable[[], object] = os.getppid, rest: float = 0.02) -> None:
+    """Make records, slowly enough for a small ring."""
+    for done in range(0, times, burst):
+        for _ in range(min(burst, times - done)):
+            call()
+        await asyncio.sleep(rest)
+
+
+async def until(claim: Callable[[], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not claim():  # noqa: ASYNC110 - claims are about other threads
+            await asyncio.sleep(0.01)
+
+
+def balances(cost: InstanceCost) -> bool:
+    """Whether the books add up: of the whole, of each stream, and of the whole as the sum of streams."""
+    whole = StreamCost(
+        taken=cost.events_taken,
+        delivered=cost.events_delivered,
+        queued=cost.events_queued,
+        dropped=cost.events_dropped,
+    )
+    streams = tuple(cost.streams.values())
+    return (
+        all(one.taken == one.delivered + one.queued + sum(one.dropped.values()) for one in (whole, *streams))
+        and whole.taken == sum(one.taken for one in streams)
+        and whole.delivered == sum(one.delivered for one in streams)
+    )
