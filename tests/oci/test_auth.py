@@ -157,9 +157,12 @@ def test_a_redirect_to_another_host_takes_no_credentials_along() -> None:
     asyncio.run(story())
 
 
-def test_another_host_that_asks_for_a_password_gets_none() -> None:
+@pytest.mark.parametrize("tokens", [False, True])
+def test_another_host_that_asks_for_a_password_gets_none(*, tokens: bool) -> None:
     async def story() -> None:
-        async with FakeRegistry.serving(users=USERS) as storage, stocked(users=USERS) as (registry, client):
+        wishes = {"users": USERS, "tokens": tokens}
+        async with FakeRegistry.serving(**wishes) as storage, stocked(users=USERS) as (registry, client):
+            await client.manifest(reference(registry), credentials=BOB)  # from here on its password is known
             registry.faults.redirect_to = f"http://{storage.address}"
             with pytest.raises(RegistryRefused):
                 await client.blob(reference(registry), described(BLOB), Bucket(), credentials=BOB)
