@@ -36,9 +36,12 @@ from conductor.exporter.page import Page
 from conductor.exporter.store import SeriesStore
 from conductor.managers.builtin_runtime import BuiltinRuntime
 from conductor.managers.bus import Bus
+from conductor.managers.bytecodes import Bytecodes
 from conductor.managers.cache import CacheManager
 from conductor.managers.disk import disk_problem
 from conductor.managers.files import StateDir
+from conductor.managers.image import ImageManager
+from conductor.managers.kernel_containers import CgroupContainers
 from conductor.managers.kernel_half import KernelHalf
 from conductor.managers.kernel_identity import identity
 from conductor.managers.logs import LogBook
@@ -47,6 +50,7 @@ from conductor.managers.registry import RegistryManager
 from conductor.model.agent import AgentInfo
 from conductor.model.program import ProgramType
 from conductor.net.interfaces import Interfaces
+from conductor.oci.service import OciImages
 from conductor.privilege import group_id
 from conductor.stopping import give_up, stop_signals
 from conductor.wasm.runtime import WasmRuntime
@@ -119,22 +123,26 @@ async def _running(config: Config) -> AsyncIterator[None]:
         cache = await stack.enter_async_context(
             CacheManager.running(interfaces=Interfaces(), node_name=node, names_file=config.agent.names, bus=bus)
         )
+        source = await stack.enter_async_context(OciImages.running())
+        images = await stack.enter_async_context(ImageManager.running(source=source, publish=bus.publish))
+        bytecodes = Bytecodes(objects=state_dir.objects, images=images)
         kernel_half = await stack.enter_async_context(
             KernelHalf.running(
                 kernel=road,
                 open_map=map_opener(config.road.pin_prefix),
-                objects=state_dir.objects,
+                objects=bytecodes,
                 records=state_dir.root / "kernel",
                 boot_id=boot_id,
                 owner=identity(state_dir.root / "identity"),
                 interfaces=Interfaces(),
+                containers=CgroupContainers(),
                 publish=bus.publish,
                 clock=time.time,
                 layouts=map_layouts,
             )
         )
         wasm = await stack.enter_async_context(
-            WasmRuntime.running(files=state_dir.objects, cache_dir=config.agent.cache_dir / "code")
+            WasmRuntime.running(files=bytecodes, cache_dir=config.agent.cache_dir / "code")
         )
         programs = await stack.enter_async_context(
             ProgramManager.running(
@@ -149,6 +157,7 @@ async def _running(config: Config) -> AsyncIterator[None]:
                 bus=bus,
                 logs=logs,
                 clock=time.time,
+                images=images,
                 check_object=check_object,
             )
         )
@@ -167,6 +176,7 @@ async def _running(config: Config) -> AsyncIterator[None]:
                 socket=config.agent_socket,
                 programs=programs,
                 registry=RegistryManager(builtins=BUILTINS),
+                images=images,
                 logs=logs,
                 objects=state_dir.objects,
                 bus=bus,

@@ -7,7 +7,7 @@ the kernel reads or writes there, no Python runs per element.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,18 +16,21 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from conductor.model.facts import Container, Interface, Workload
+from conductor.model.facts import Container, ContainerProcess, Interface, Workload
 from conductor.model.grants import Access, MapInfo, MapNeed
 from conductor.model.ids import LinkId, Name, ProgramId
-from conductor.model.kernel import Bytecode, KernelFunctionSpec, KernelType, Link
+from conductor.model.image import Credentials, ImageKind, ImageStatus, PullProgress, Reference
+from conductor.model.kernel import Bytecode, ContainerSelector, KernelFunctionSpec, KernelType, Link, PullPolicy
 from conductor.model.metrics import MetricSpec
 from conductor.model.program import UserProgramSpec
 from conductor.model.status import StreamCost
 
 __all__ = [
     "BreaksBetweenTicks",
+    "Containers",
     "Cursor",
     "Entries",
+    "ImageSource",
     "Instance",
     "InstanceCost",
     "InterfaceSource",
@@ -42,6 +45,7 @@ __all__ = [
     "MapOpener",
     "Program",
     "ProgramContext",
+    "PulledImage",
     "RingHandle",
     "RoadStatus",
     "Runtime",
@@ -225,6 +229,90 @@ class InterfaceSource(Protocol):
     async def interfaces(self) -> tuple[Interface, ...]: ...
     def changes(self) -> AsyncIterator[None]:
         """Tell that something changed; runs for ever."""
+        ...
+
+
+class Containers(Protocol):
+    """Processes of this host's containers: by its process a daemon reaches a container's files and network namespace."""
+
+    async def processes(self, wanted: Collection[ContainerSelector]) -> tuple[ContainerProcess, ...]:
+        """Find the oldest process of each container that any of these selects; what is asked here is watched from now on.
+
+        Raises `NotSupported` where this host does not show its containers.
+        """
+        ...
+
+    def lives(self, process: ContainerProcess) -> bool:
+        """Tell whether that very process lives, and not a later one of the same number."""
+        ...
+
+    def changes(self) -> AsyncIterator[None]:
+        """Tell that `processes` would answer otherwise now; runs for ever."""
+        ...
+
+
+# --- images ----------------------------------------------------------------------------------------------------------
+
+
+class PulledImage(Protocol):
+    """An image that lies verified in the store."""
+
+    @property
+    def digest(self) -> str:
+        """What the reference resolved to: pin this."""
+        ...
+
+    @property
+    def kind(self) -> ImageKind: ...
+    @property
+    def content(self) -> str:
+        """Digest of the file that runs."""
+        ...
+
+    @property
+    def path(self) -> Path:
+        """That file; nothing but a prune or an eviction of what nobody holds removes it."""
+        ...
+
+    @property
+    def note(self) -> str:
+        """What whoever asked should know, such as that a tag moved; mostly empty."""
+        ...
+
+
+class ImageSource(Protocol):
+    """Registries and the store of what came from them.
+
+    Raises `ImageNotFound`, `ImageUnusable`, `ImageUntrusted`, `ImageDamaged`, `ImageTooLarge`, `RegistryAway`,
+    `RegistryRefused`, `StoreFull`.
+    """
+
+    async def pull(
+        self,
+        reference: Reference,
+        kind: ImageKind | None,
+        *,
+        policy: PullPolicy,
+        credentials: Credentials | None = None,
+        progress: Callable[[PullProgress], None] = ...,
+    ) -> PulledImage:
+        """Bring an image into the store, or find it there as the policy allows. `kind` None takes either."""
+        ...
+
+    def held(self, digest: str) -> PulledImage | None:
+        """Find in the store what was pulled by this manifest's digest; its bytes are checked once per process."""
+        ...
+
+    def images(self, in_use: Collection[str]) -> tuple[ImageStatus, ...]:
+        """List the store; `in_use` are digests of manifests that somebody needs."""
+        ...
+
+    def keep(self, in_use: Collection[str]) -> None:
+        """Say which digests no eviction may touch."""
+        ...
+
+    async def prune(self, in_use: Collection[str]) -> tuple[ImageStatus, ...]:
+        """Remove what is not in use; answer what went."""
         ...
 
 

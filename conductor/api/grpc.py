@@ -9,12 +9,13 @@ from typing import Any
 
 from typing_extensions import override
 
+from conductor.api.calls.images import ImageCalls
 from conductor.api.calls.kernel import KernelCalls
 from conductor.api.calls.manifests import ManifestCalls
 from conductor.api.calls.programs import ProgramCalls
 from conductor.api.calls.streams import StreamCalls
 from conductor.api.health import HealthService
-from conductor.api.parts import Logs, Objects, Programs, Registry
+from conductor.api.parts import Images, Logs, Objects, Programs, Registry
 from conductor.api.peer import Gate
 from conductor.api.server import PATIENCE_SECONDS, STOP_SECONDS, GrpcServer
 from conductor.api.watch import Watchers
@@ -24,7 +25,7 @@ from conductor.model.agent import AgentInfo
 __all__ = ["AgentService", "serving"]
 
 
-class AgentService(ProgramCalls, KernelCalls, ManifestCalls, StreamCalls):
+class AgentService(ProgramCalls, KernelCalls, ManifestCalls, ImageCalls, StreamCalls):
     """Answer all RPCs of `agent.proto` from the managers."""
 
     def __init__(
@@ -32,6 +33,7 @@ class AgentService(ProgramCalls, KernelCalls, ManifestCalls, StreamCalls):
         *,
         programs: Programs,
         registry: Registry,
+        images: Images,
         logs: Logs,
         objects: Objects,
         watchers: Watchers,
@@ -39,6 +41,7 @@ class AgentService(ProgramCalls, KernelCalls, ManifestCalls, StreamCalls):
     ) -> None:
         self._programs, self._registry, self._logs = programs, registry, logs
         self._objects, self._watchers, self._info = objects, watchers, info
+        self._images = images
 
     @override
     async def _call_rpc_handler_server_stream(self, handler: Callable[[Any], Any], stream: Any, request: Any) -> None:
@@ -54,6 +57,7 @@ async def serving(
     socket: Path,
     programs: Programs,
     registry: Registry,
+    images: Images,
     logs: Logs,
     objects: Objects,
     bus: Bus,
@@ -68,7 +72,13 @@ async def serving(
     """
     async with Watchers.running(bus=bus, get=programs.get, observed=programs.observed) as watchers:
         service = AgentService(
-            programs=programs, registry=registry, logs=logs, objects=objects, watchers=watchers, info=info
+            programs=programs,
+            registry=registry,
+            images=images,
+            logs=logs,
+            objects=objects,
+            watchers=watchers,
+            info=info,
         )
         services = (service, HealthService(ready=programs.ready))
         async with GrpcServer.serving(

@@ -8,10 +8,12 @@ from typing import Protocol
 
 from conductor.model.agent import Applied, Available, LogLine
 from conductor.model.ids import Name
+from conductor.model.image import Credentials, ImageStatus
+from conductor.model.kernel import ImageObject
 from conductor.model.program import ProgramSpec, Source, UserProgramSpec
 from conductor.model.status import Cost, KernelStatus, ProgramStatus
 
-__all__ = ["Logs", "Objects", "Programs", "Registry", "SourceHolder"]
+__all__ = ["Images", "Logs", "Objects", "Programs", "Registry", "SourceHolder"]
 
 
 class Programs(Protocol):
@@ -54,6 +56,15 @@ class Registry(Protocol):
     def available(self) -> tuple[Available, ...]:
         """List what could be loaded."""
         ...
+
+
+class Images(Protocol):
+    """The Image Manager."""
+
+    def lend(self, url: str, credentials: Credentials) -> None: ...
+    async def pull(self, image: ImageObject, credentials: Credentials | None = ...) -> str: ...
+    def images(self) -> tuple[ImageStatus, ...]: ...
+    async def prune(self) -> tuple[ImageStatus, ...]: ...
 
 
 class Logs(Protocol):

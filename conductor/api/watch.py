@@ -11,8 +11,9 @@ from conductor.api.scope import task_group
 from conductor.errors import BudgetExceeded, ConductorError, NotFound
 from conductor.managers.bus import Bus
 from conductor.model.agent import WatchEvent, WatchType
-from conductor.model.events import ProgramChanged, ProgramGone
+from conductor.model.events import ImagePulling, ProgramChanged, ProgramGone
 from conductor.model.ids import Name
+from conductor.model.image import PullProgress
 from conductor.model.status import ProgramStatus
 
 __all__ = ["Selection", "Watchers"]
@@ -29,6 +30,8 @@ class Selection:
 
     name: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    pulls: bool = False
+    """Whether the progress of pulls is told too."""
 
     def has(self, status: ProgramStatus) -> bool:
         """Whether a program is selected."""
@@ -54,6 +57,11 @@ class _Watcher:
         elif status != before:
             self._known[name] = status
             self._put(WatchEvent(type=WatchType.ADDED if before is None else WatchType.MODIFIED, status=status))
+
+    def tell_pull(self, progress: PullProgress) -> None:
+        """Queue how far a pull is, for one who asked; a word that finds no room is left out, the next tells as much."""
+        if self._selection.pulls and self._queue.qsize() < QUEUE // 2:
+            self._put(WatchEvent(type=WatchType.PULLING, progress=progress))
 
     def end(self, error: ConductorError) -> None:
         """Let the watcher go."""
@@ -123,6 +131,9 @@ class Watchers:
                     async for event in events:
                         if isinstance(event, ProgramChanged | ProgramGone):
                             self._tell(event.name)
+                        elif isinstance(event, ImagePulling):
+                            for watcher in self._watchers:
+                                watcher.tell_pull(event.progress)
             except BudgetExceeded as error:  # the bus let us go: what was missed nobody knows
                 for watcher in self._watchers:
                     watcher.end(error)

@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 from conductor.api.wire import (
     available_from_wire,
     change_from_wire,
+    image_status_from_wire,
     info_from_wire,
     kernel_from_wire,
     log_line_from_wire,
@@ -25,6 +26,7 @@ from conductor.client.refusals import of_module
 from conductor.client.requests import Wish, image_request, load_request
 from conductor.client.upload import chunks_of
 from conductor.model.agent import AgentInfo, Available, Change, KernelInfo, LogLine, Usage, WatchEvent
+from conductor.model.image import ImageStatus
 from conductor.model.kernel import PullPolicy
 from conductor.model.program import ProgramType
 from conductor.model.status import ProgramStatus
@@ -123,13 +125,20 @@ class Agent:
         return await self._named("Restart", name, timeout)
 
     async def watch(
-        self, name: str = "", *, metadata: Mapping[str, str] | None = None, timeout: float | None = None
+        self,
+        name: str = "",
+        *,
+        metadata: Mapping[str, str] | None = None,
+        pulls: bool = False,
+        timeout: float | None = None,
     ) -> AsyncGenerator[WatchEvent, None]:
         """Tell the present as ADDED, then SYNCED, then every change; for ever, or until `timeout`.
 
+        With `pulls` the progress of image pulls is told too, as PULLING.
+
         Who leaves early uses `contextlib.aclosing`: the call then ends at once.
         """
-        request = pb.WatchRequest(name=name, match_metadata=dict(metadata or {}))
+        request = pb.WatchRequest(name=name, match_metadata=dict(metadata or {}), pulls=pulls)
         async with aclosing(self._channel.server_stream("Watch", request, pb.WatchEvent, timeout)) as events:
             async for event in events:
                 yield watch_event_from_wire(event)
@@ -190,9 +199,22 @@ class Agent:
         credentials: tuple[str, str] | None = None,
         timeout: float = UPLOAD_SECONDS,
     ) -> None:
-        """Fetch an image before it is needed. Raises `NotYet` where the agent pulls none."""
+        """Fetch and verify an image before it is needed.
+
+        Raises `ImageNotFound`, `ImageUnusable`, `ImageUntrusted`, `RegistryAway`, `RegistryRefused`, `StoreFull`.
+        """
         request = pb.PullBytecodeRequest(image=image_request(image, pull_policy, credentials))
         await self._ask("PullBytecode", request, pb.PullBytecodeResponse, timeout)
+
+    async def images(self, *, timeout: float | None = None) -> tuple[ImageStatus, ...]:
+        """List the images that this node holds."""
+        reply = await self._ask("ListImages", pb.ListImagesRequest(), pb.ListImagesResponse, timeout)
+        return tuple(image_status_from_wire(image) for image in reply.images)
+
+    async def prune_images(self, *, timeout: float | None = None) -> tuple[ImageStatus, ...]:
+        """Remove the images that no wish names; answer what went."""
+        reply = await self._ask("PruneImages", pb.PruneImagesRequest(), pb.PruneImagesResponse, timeout)
+        return tuple(image_status_from_wire(image) for image in reply.images)
 
     async def upload(self, source: Path | bytes | AsyncIterable[bytes], *, timeout: float = UPLOAD_SECONDS) -> str:
         """Send a file that the agent may not be able to read; answer the digest to load it by."""

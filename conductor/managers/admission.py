@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from conductor.errors import ConductorError, InvalidSpec, ModuleUnusable, NotYet, ObjectUnreadable
+from conductor.errors import ConductorError, InvalidSpec, ModuleUnusable, ObjectUnreadable
 from conductor.managers.objects import ObjectStore
 from conductor.managers.opened import Maker
+from conductor.model.image import ImageKind, Reference
 from conductor.model.kernel import BuiltinObject, ImageObject, KernelProgramSpec, PathObject
 from conductor.model.manifest import manifest_of, parse_manifest
 from conductor.model.program import ProgramSpec, UserProgramSpec, WasmSource
@@ -39,12 +40,14 @@ class Admission:
     async def check(self, spec: ProgramSpec) -> tuple[ProgramSpec, Resolved | None]:
         """Answer the wish with its files pinned by digest and its grants settled, and what was found of its maps.
 
-        Raises `InvalidSpec`, `NotFound`, `ObjectUnreadable`, `NotYet`, `MetricClash`, `StateUnwritable`.
+        Raises `InvalidSpec`, `NotFound`, `ObjectUnreadable`, `MetricClash`, `StateUnwritable`.
         """
         _check_round_trip(spec)
         if not isinstance(spec, UserProgramSpec):
             return await self._pin_object(spec), None
         spec = await self._pin_module(spec)
+        if not self.maker.pins.is_settled(spec):
+            return spec, None  # its life pulls the image first, and tries again when that fails
         try:
             resolved = await self.maker.resolve(spec)
         except (ModuleUnusable, ObjectUnreadable) as exc:
@@ -57,7 +60,10 @@ class Admission:
         self.maker.runtime(spec)
         location = spec.source.location
         if isinstance(location, ImageObject):
-            raise _no_images(location)
+            Reference.parse(location.url, "bytecode.image.url")
+            if any(grant.as_needed for grant in spec.maps) and not location.digest:
+                location, _ = await self.maker.pins.images.pin(location, ImageKind.WASM)
+            return replace(spec, source=WasmSource(location=location))
         return replace(spec, source=WasmSource(location=await self.objects.pin(location)))
 
     def _named(self, error: ConductorError, spec: UserProgramSpec) -> ConductorError:
@@ -80,12 +86,9 @@ class Admission:
             case BuiltinObject() as builtin:
                 self.objects.path_of(builtin)
                 return spec
-            case ImageObject() as image:
-                raise _no_images(image)
-
-
-def _no_images(image: ImageObject) -> NotYet:
-    return NotYet(f"image {image.url}: this version does not pull images; give a file (path) or a built-in")
+            case ImageObject(url=url):
+                Reference.parse(url, "spec.bytecode.image.url")
+                return spec
 
 
 def _check_round_trip(spec: ProgramSpec) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 
 from conductor.errors import BudgetExceeded, StateUnwritable
@@ -27,6 +27,8 @@ class WishBook:
         self.stopped: frozenset[Name] = frozenset()
         self.merged = merge(self._wishes)
         self.problems: tuple[str, ...] = ()
+        self.moved = asyncio.Event()
+        """Set at every change; cleared by the one who follows the wishes for their images."""
 
     async def read(self) -> Merged:
         """Read what was wished before."""
@@ -34,6 +36,7 @@ class WishBook:
         self._wishes = dict(stored.wishes)
         self.stopped, self.problems = stored.stopped, stored.problems
         self.merged = merge(self._wishes)
+        self.moved.set()
         return self.merged
 
     def of(self, source: Source) -> Mapping[Key, Wish]:
@@ -49,9 +52,28 @@ class WishBook:
             if kept == self._wishes[source]:
                 return
             await asyncio.to_thread(self._files.write, source, kept)
-            self._wishes[source] = kept
-            self.merged = merge(self._wishes)
+            self._take(source, kept)
         await self._forget_stopped()
+
+    async def swap(self, source: Source, key: Key, old: Wish, new: Wish) -> bool:
+        """Put `new` where `old` still is; answer whether it was. Raises `StateUnwritable`."""
+        async with self._lock:
+            if self._wishes[source].get(key) is not old:
+                return False
+            kept = {**self._wishes[source], key: new}
+            await asyncio.to_thread(self._files.write, source, kept)
+            self._take(source, kept)
+            return True
+
+    def wishes(self) -> Iterator[Wish]:
+        """Tell every wish of every source, those that lost their names too."""
+        for wishes in self._wishes.values():
+            yield from wishes.values()
+
+    def _take(self, source: Source, kept: Mapping[Key, Wish]) -> None:
+        self._wishes[source] = kept
+        self.merged = merge(self._wishes)
+        self.moved.set()
 
     async def stop(self, name: Name, *, stopped: bool) -> None:
         """Remember that a person stopped a program, or started it. Raises `StateUnwritable`."""

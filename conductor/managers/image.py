@@ -1,20 +1,142 @@
-"""The Image Manager's room: pulling, verifying, caching and evicting OCI images."""
+"""The Image Manager: which images this node holds, for whom, and which digest a wish stands for."""
 
 from __future__ import annotations
 
-from conductor.errors import NotYet
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Self
+
+from conductor.errors import ConductorError, ImagePending
+from conductor.managers.kernel_tasks import beside
+from conductor.model.events import Event, ImagePulling
+from conductor.model.image import Credentials, ImageKind, ImageStatus, PullProgress, Reference
 from conductor.model.kernel import ImageObject
+from conductor.model.program import ProgramSpec
+from conductor.plan.images import image_of
+from conductor.ports import ImageSource, PulledImage
 
 __all__ = ["ImageManager"]
 
+LENT_SECONDS = 600.0
+LENT_MOST = 256
+TELL_SECONDS = 0.25
+"""Least time between two words on one pull's progress."""
+QUEUE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Loan:
+    credentials: Credentials
+    until: float
+
 
 class ImageManager:
-    """Own images of wasm modules and bytecode; this version has none and refuses to pull."""
+    """Own the images of this node; nobody else pulls, and what a wish names is never evicted."""
 
-    def images(self) -> tuple[ImageObject, ...]:
-        """List cached images: none."""
-        return ()
+    def __init__(self, *, source: ImageSource, publish: Callable[[Event], Awaitable[None]]) -> None:
+        self._source, self._publish = source, publish
+        self._loans: OrderedDict[str, _Loan] = OrderedDict()
+        self._news: asyncio.Queue[PullProgress] = asyncio.Queue(QUEUE)
+        self._told: dict[str, float] = {}
+        self._in_use: frozenset[str] = frozenset()
+        self._problems: dict[ImageObject, ConductorError] = {}
+        """Why the last pull for a wish failed."""
+        self.pulls = self.failures = 0
+        self.progress_dropped = 0
+        """Words on progress that nobody took in time; the next one tells as much."""
 
-    async def pull(self, image: ImageObject) -> str:
-        """Pull an image, answer its digest. Raises `NotYet`."""
-        raise NotYet(f"image {image.url}: this version does not pull images; give a file (path) or a built-in")
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, *, source: ImageSource, publish: Callable[[Event], Awaitable[None]]) -> AsyncIterator[Self]:
+        """Tell of pulls until the scope ends."""
+        self = cls(source=source, publish=publish)
+        async with beside({"image progress": self._tell()}):
+            yield self
+
+    def file_of(self, image: ImageObject) -> PulledImage:
+        """Answer what a pinned image holds. Raises `ImagePending`, or why it is not here."""
+        held = self._source.held(image.digest) if image.digest else None
+        if held is None:
+            raise self._problems.get(image) or ImagePending(f"image {image.url} is being pulled")
+        return held
+
+    def is_here(self, image: ImageObject) -> bool:
+        """Whether a wish for it needs no registry."""
+        return bool(image.digest) and self._source.held(image.digest) is not None
+
+    async def pin(self, image: ImageObject, kind: ImageKind) -> tuple[ImageObject, str]:
+        """Pull by the wish's policy; answer it with the digest that it stands for, and a note for whoever asked.
+
+        Raises what `ports.ImageSource` does, and `InvalidSpec`.
+        """
+        try:
+            pulled = await self._pull(image, kind, self._lent(image.url))
+        except ConductorError as error:
+            self._problems[image] = error
+            raise
+        self._problems.pop(image, None)
+        self._loans.pop(image.url, None)
+        return replace(image, digest=pulled.digest), pulled.note
+
+    async def pull(self, image: ImageObject, credentials: Credentials | None = None) -> str:
+        """Pull before it is needed, whatever it holds; answer the digest of its manifest."""
+        return (await self._pull(image, None, credentials)).digest
+
+    def lend(self, url: str, credentials: Credentials) -> None:
+        """Remember credentials for the pull that a request leads to: in memory, until it is done or 10 minutes."""
+        if len(self._loans) >= LENT_MOST:
+            self._loans.popitem(last=False)
+        self._loans[url] = _Loan(credentials, time.monotonic() + LENT_SECONDS)
+
+    def keep(self, specs: Iterable[ProgramSpec]) -> None:
+        """Hold what these wishes name: no eviction and no prune touches it."""
+        named = {image for spec in specs if (image := image_of(spec)) is not None}
+        self._problems = {image: error for image, error in self._problems.items() if image in named}
+        self._in_use = frozenset(image.digest for image in named if image.digest)
+        self._source.keep(self._in_use)
+
+    def images(self) -> tuple[ImageStatus, ...]:
+        """List what is here."""
+        return self._source.images(self._in_use)
+
+    async def prune(self) -> tuple[ImageStatus, ...]:
+        """Remove what no wish names; answer what went."""
+        return await self._source.prune(self._in_use)
+
+    async def _pull(self, image: ImageObject, kind: ImageKind | None, credentials: Credentials | None) -> PulledImage:
+        reference = Reference.parse(image.url, "image.url")
+        if image.digest:
+            reference = reference.at(image.digest)
+        self.pulls += 1
+        try:
+            return await self._source.pull(
+                reference, kind, policy=image.pull_policy, credentials=credentials, progress=self._hear
+            )
+        except BaseException:
+            self.failures += 1
+            raise
+
+    def _lent(self, url: str) -> Credentials | None:
+        loan = self._loans.get(url)
+        return loan.credentials if loan is not None and loan.until > time.monotonic() else None
+
+    def _hear(self, progress: PullProgress) -> None:
+        """Take a word on progress, from the loop; too many of them are left out."""
+        now, last = time.monotonic(), self._told.get(progress.reference, 0.0)
+        if progress.phase == "fetch" and now - last < TELL_SECONDS and progress.done != progress.total:
+            return
+        self._told[progress.reference] = now
+        if progress.phase == "done":
+            self._told.pop(progress.reference, None)
+        try:
+            self._news.put_nowait(progress)
+        except asyncio.QueueFull:
+            self.progress_dropped += 1
+
+    async def _tell(self) -> None:
+        while True:
+            await self._publish(ImagePulling(progress=await self._news.get()))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from conductor.errors import ConductorError, KernelAway, ObjectUnreadable, VerifierRejected
+from conductor.errors import ConductorError, ContainerGone, ImagePending, KernelAway, ObjectUnreadable, VerifierRejected
 from conductor.model.ids import MapId, Name
 from conductor.model.kernel import KernelFunctionStatus, KernelProgramSpec, LinkStatus, PathObject
 from conductor.model.program import Source
@@ -198,10 +198,12 @@ class Entries:
         self._leftovers = still | fresh
 
     def _tell_failure(self, entry: Entry, error: ConductorError, message: str) -> None:
-        if isinstance(error, KernelAway):
+        if isinstance(error, KernelAway | ContainerGone):
             kept = "; what was loaded goes on" if entry.functions else ""
             state = State.RUNNING if entry.condition.state is State.RUNNING else State.WAITING
             self.tell(entry, state, error.reason, f"{message}{kept}")
+        elif isinstance(error, ImagePending):
+            self.tell(entry, State.UPDATING if entry.functions else State.PULLING, error.reason, message)
         else:
             kept = "; the version before goes on" if entry.held not in (0, entry.wish.generation) else ""
             self.tell(entry, State.FAILED, error.reason, f"{message}{kept}")

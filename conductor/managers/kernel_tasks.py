@@ -42,7 +42,7 @@ class Announcer:
 
 @asynccontextmanager
 async def beside(
-    work: Mapping[str, Coroutine[Any, Any, None]], *, before_end: Callable[[], Awaitable[None]]
+    work: Mapping[str, Coroutine[Any, Any, None]], *, before_end: Callable[[], Awaitable[None]] | None = None
 ) -> AsyncIterator[None]:
     """Run tasks by name while the body runs; `before_end` is awaited before they are cancelled.
 
@@ -56,7 +56,8 @@ async def beside(
         except Exception as error:  # noqa: BLE001 -- raised again below
             failure = error
         finally:
-            await before_end()
+            if before_end is not None:
+                await before_end()
             for task in tasks:
                 task.cancel()
     if failure is not None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from conductor.errors import BudgetExceeded, ConductorError, MapMissing, ProgramStuck
 from conductor.managers.asks import Asks
@@ -20,8 +21,11 @@ from conductor.model.program import Source, UserProgramSpec
 from conductor.model.status import Condition, Cost, MapStatus, ProgramStatus
 from conductor.plan.conditions import condition_of
 from conductor.plan.halves import Resolved
+from conductor.plan.images import digest_of, image_of
 
 __all__ = ["Aim", "Life"]
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +121,10 @@ class Life:
         grants = self._resolved.grants if self._resolved else self._aim.spec.maps
         return any(grant.kernel_program == kernel_program for grant in grants)
 
+    def running_spec(self) -> UserProgramSpec | None:
+        """What the instance that runs was made of."""
+        return self._opened.spec if self._opened is not None else None
+
     def brought(self) -> tuple[Source, Resolved] | None:
         """Answer whose kernel half should be there for it: during a swap the running one's, if the new brings none."""
         resolved = self._resolved
@@ -155,6 +163,7 @@ class Life:
             restarts=self._restarts,
             generation=self._aim.generation,
             maps=maps,
+            digest=digest_of(self._aim.spec),
         )
 
     def cost(self) -> Cost:
@@ -240,7 +249,9 @@ class Life:
         return None
 
     async def _bring_up(self, asked: int, aim: Aim, group: asyncio.TaskGroup) -> None:
-        """Kernel half, maps, the instance and its first tick; then the one before goes."""
+        """Image, kernel half, maps, the instance and its first tick; then the one before goes."""
+        if not self._maker.pins.is_settled(aim.spec):
+            await self._fetch(asked, aim)
         resolved = aim.resolved or await self._maker.resolve(aim.spec)
         if resolved != self._resolved:
             self._resolved = resolved
@@ -248,7 +259,7 @@ class Life:
         is_update = self.is_up
         await self._standing.say_starting(is_update=is_update)
         if resolved.grants:  # who needs no map waits for no kernel daemon, however slow
-            await self._until_synced(asked)
+            await self._unless_asked(asked, self._maker.desk.synced())
         if not aim.overlap:
             await self._shut()
         old = self._opened
@@ -297,17 +308,27 @@ class Life:
                 return True
         return False
 
-    async def _until_synced(self, asked: int) -> None:
-        """Wait for the kernel half; a new request ends the waiting, as what was waited for may not be wanted now."""
-        async with asyncio.TaskGroup() as group:
-            synced = group.create_task(self._maker.desk.synced(), name=f"half:{self.name}")
-            newer = group.create_task(self._asks.newer_than(asked), name=f"asked:{self.name}")
-            await asyncio.wait({synced, newer}, return_when=asyncio.FIRST_COMPLETED)
-            interrupted = not synced.done()
-            synced.cancel()
-            newer.cancel()
-        if interrupted:
+    async def _fetch(self, asked: int, aim: Aim) -> None:
+        """Have the image pulled. A wish that was pinned to its digest by that is another aim: it interrupts."""
+        image = image_of(aim.spec)
+        await self._standing.say_pulling(image.url if image else "", is_update=self.is_up)
+        if await self._unless_asked(asked, self._maker.pins.settle(aim.source, aim.spec)):
             raise _Interrupted
+
+    async def _unless_asked(self, asked: int, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for something outside; a new request ends the waiting, as what was waited for may not be wanted now."""
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(_contained(work), name=f"waits:{self.name}")
+            newer = group.create_task(self._asks.newer_than(asked), name=f"asked:{self.name}")
+            await asyncio.wait({task, newer}, return_when=asyncio.FIRST_COMPLETED)
+            task.cancel()
+            newer.cancel()
+        if task.cancelled():
+            raise _Interrupted
+        outcome = task.result()
+        if isinstance(outcome, _Failure):
+            raise outcome.error
+        return outcome
 
     async def _shut(self) -> None:
         opened, self._opened = self._opened, None
@@ -330,6 +351,19 @@ class Life:
         if str(failure) != str(self._tick_failure):
             self._tick_failure = failure
             self._asks.wake.set()
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: Exception
+
+
+async def _contained(work: Coroutine[Any, Any, T]) -> T | _Failure:
+    """Keep a failure from ending the group that waits: it is raised by who asked."""
+    try:
+        return await work
+    except Exception as exc:  # noqa: BLE001 - handed over
+        return _Failure(exc)
 
 
 class _Interrupted(Exception):

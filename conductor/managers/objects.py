@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import IO, Self
 
 from conductor.builtin import object_path
-from conductor.errors import BudgetExceeded, InvalidSpec, NotFound, NotYet, ObjectUnreadable
+from conductor.errors import BudgetExceeded, InvalidSpec, NotFound, ObjectUnreadable
 from conductor.managers.durable import make_directory, sync_directory, unwritable
-from conductor.model.kernel import BuiltinObject, Bytecode, PathObject
+from conductor.model.kernel import BuiltinObject, Bytecode, ImageObject, PathObject
 
 __all__ = ["ObjectStore"]
 
@@ -52,7 +52,7 @@ class ObjectStore:
                 left.unlink()
 
     def path_of(self, bytecode: Bytecode) -> tuple[str, str]:
-        """Answer path and digest of an object for the daemon. Raises `ObjectUnreadable`, `NotFound`, `NotYet`."""
+        """Answer path and digest of an object for the daemon. Raises `ObjectUnreadable`, `NotFound`."""
         match bytecode:
             case BuiltinObject(name=name):
                 path = self._builtin_path(name)
@@ -62,8 +62,8 @@ class ObjectStore:
             case PathObject(path=path):
                 digest = self._copy(Path(path))
                 return str(self._kept(digest)), digest
-            case _:
-                raise NotYet(f"image {bytecode.url}: this version does not pull images; give a file or a built-in")
+            case ImageObject(url=url):
+                raise ObjectUnreadable(f"image {url} is no file of this store")
 
     async def pin(self, bytecode: PathObject) -> PathObject:
         """Copy a file into the store and answer it with its digest; one that has a digest must be there already.

@@ -14,6 +14,7 @@ from conductor.managers.cells import CellFiles
 from conductor.managers.fence import Fence, FencedLog, FencedSeries, FencedState
 from conductor.managers.kernel_desk import KernelDesk
 from conductor.managers.logs import LogBook
+from conductor.managers.pins import Pins
 from conductor.managers.spent import Spent
 from conductor.managers.ticker import Ticker
 from conductor.model.ids import ProgramId
@@ -66,6 +67,7 @@ class Maker:
     """Make instances of user programs out of the parts that the manager was given."""
 
     desk: KernelDesk
+    pins: Pins
     runtimes: Mapping[ProgramType, Runtime]
     store: SeriesStore
     lookup: Lookup

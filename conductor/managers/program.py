@@ -16,10 +16,12 @@ from conductor.managers.bus import Bus
 from conductor.managers.crew import Crew
 from conductor.managers.errands import Errands
 from conductor.managers.files import StateDir
+from conductor.managers.image import ImageManager
 from conductor.managers.kernel_desk import KernelDesk, KernelSide
 from conductor.managers.kernel_tasks import beside
 from conductor.managers.logs import LogBook
 from conductor.managers.opened import Maker
+from conductor.managers.pins import KernelImages, Pins
 from conductor.managers.readiness import Readiness
 from conductor.managers.run_costs import RunCosts
 from conductor.managers.singles import Ask, Singles
@@ -53,14 +55,21 @@ class ProgramManager:
         bus: Bus,
         logs: LogBook,
         clock: Callable[[], float],
+        images: ImageManager,
         check_object: ObjectCheck | None,
         group: asyncio.TaskGroup,
     ) -> None:
         self._half, self._begun = kernel_half, clock()
+        self._images = images
         self._book = WishBook(files=state_dir.wishes)
         self._desk = KernelDesk(half=kernel_half, demand=self._demand)
+        pins = Pins(
+            book=self._book, images=images, follow=self._follow, note=lambda name, line: logs.tell(name, "info", line)
+        )
+        self._kernel_images = KernelImages(book=self._book, pins=pins, hold=self._hold_images, touch=self._desk.touch)
         self._maker = Maker(
             desk=self._desk,
+            pins=pins,
             runtimes=runtimes,
             store=store,
             lookup=lookup,
@@ -96,6 +105,7 @@ class ProgramManager:
         bus: Bus,
         logs: LogBook,
         clock: Callable[[], float],
+        images: ImageManager,
         check_object: ObjectCheck | None = None,
     ) -> AsyncIterator[Self]:
         """Run the programs of the stored wishes and whatever is asked for later; closing never edits wishes.
@@ -113,6 +123,7 @@ class ProgramManager:
                 bus=bus,
                 logs=logs,
                 clock=clock,
+                images=images,
                 check_object=check_object,
                 group=group,
             )
@@ -120,6 +131,7 @@ class ProgramManager:
                 "kernel desk": self._desk.run(),
                 "program events": self._crew.listen(),
                 "run costs": self._run_costs.run(),
+                "kernel images": self._kernel_images.run(),
             }
             try:
                 async with beside(loops, before_end=self._end):
@@ -255,6 +267,7 @@ class ProgramManager:
     async def _begin(self) -> None:
         """Start what was wished before; both halves are looked at together, so that nothing is unloaded by haste."""
         merged = await self._book.read()
+        self._hold_images()
         self._crew.follow_wishes(await self._resolved(merged))
         self._readiness.begin()
         self._desk.touch()  # before anything waits: a program that starts now must find its kernel half asked for
@@ -267,6 +280,16 @@ class ProgramManager:
                 with suppress(ConductorError, TimeoutError):  # its life finds the same, and says so
                     found[key] = await self._maker.resolve(held.wish.spec)
         return found
+
+    def _follow(self) -> None:
+        """Take over what was found of images."""
+        self._crew.follow_wishes()
+        self._desk.touch()
+
+    def _hold_images(self) -> None:
+        """Keep what is wished, and what runs while a wish is exchanged, from being evicted."""
+        running = (life.running_spec() for life in self._crew)
+        self._images.keep([*(wish.spec for wish in self._book.wishes()), *(spec for spec in running if spec)])
 
     async def _end(self) -> None:
         """End the programs, not the wishes; kernel programs stay as they are."""

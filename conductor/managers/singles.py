@@ -13,8 +13,9 @@ from conductor.managers.kernel_desk import KernelDesk
 from conductor.managers.life import Life
 from conductor.model.ids import Name
 from conductor.model.manifest import USER_PROGRAM
-from conductor.model.program import Source, UserProgramSpec
+from conductor.model.program import ProgramSpec, Source, UserProgramSpec
 from conductor.model.status import ProgramStatus
+from conductor.plan.images import carried
 from conductor.plan.merge import Key, Wish
 
 __all__ = ["Ask", "Singles"]
@@ -40,6 +41,7 @@ class Singles:
             held = self.book.merged.held.get(key)
             if held is not None and held.source is not source:
                 raise NameTaken(f"{spec.name} is held by source {held.source.word}; ask there, or choose another name")
+            spec = _carried(spec, held.wish.spec if held is not None else None)
             checked, resolved = await self.admission.check(spec)
             if held is not None and held.wish.spec != checked:
                 raise AlreadyExists(f"{spec.name} is loaded with another spec; Update (conductor update) changes it")
@@ -55,7 +57,7 @@ class Singles:
         key: Key = (USER_PROGRAM, spec.name)
         async with self.locks.held(spec.name):
             old = self._own(key, source)
-            checked, resolved = await self.admission.check(spec)
+            checked, resolved = await self.admission.check(_carried(spec, old.spec, anew=True))
             life = self.life(spec.name)
             if checked == old.spec:
                 await life.settled(life.asked)
@@ -131,3 +133,9 @@ class Singles:
         await self.book.edit(source, put={key: old})
         self.crew.follow_wishes()
         await life.settled(life.asked)
+
+
+def _carried(spec: UserProgramSpec, before: ProgramSpec | None, *, anew: bool = False) -> UserProgramSpec:
+    now = carried(spec, before, anew=anew)
+    assert isinstance(now, UserProgramSpec)
+    return now

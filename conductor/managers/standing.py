@@ -57,6 +57,12 @@ class Standing:
         state, reason = (State.UPDATING, "Updating") if is_update else (State.INITIALIZED, "Starting")
         await self.say(Condition(state=state, reason=reason, message="its kernel half and maps are made ready"))
 
+    async def say_pulling(self, url: str, *, is_update: bool) -> None:
+        """Its image is fetched from a registry."""
+        state = State.UPDATING if is_update else State.PULLING
+        message = f"image {url} is being pulled; conductor image list shows what is here"
+        await self.say(Condition(state=state, reason="Pulling", message=message))
+
     async def say_running(self, tick_failure: ConductorError | None) -> None:
         """It runs; `tick_failure` is why its last tick failed."""
         if tick_failure is None:

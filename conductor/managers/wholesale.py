@@ -18,6 +18,7 @@ from conductor.model.kernel import KernelProgramSpec, PathObject
 from conductor.model.manifest import kind_of
 from conductor.model.program import ProgramSpec, Source, WasmSource
 from conductor.plan.halves import Resolved
+from conductor.plan.images import carried
 from conductor.plan.merge import Key, Wish
 
 __all__ = ["Wholesale"]
@@ -40,6 +41,7 @@ class Wholesale:
         async with self.locks.held(*(name for _, name in keys)):
             for key in keys:
                 self._check_free(key, source)
+            keys = self._carried(keys, source)
             checked = {key: await self.admission.check(spec) for key, spec in keys.items()}
             applied = tuple(self._applied(key, spec, source) for key, (spec, _) in checked.items())
             if not dry_run:
@@ -65,9 +67,15 @@ class Wholesale:
         keys = _keys(specs)
         gone = [key for key in self.book.of(source) if key not in keys]
         async with self.locks.held(*(name for _, name in [*keys, *gone])):
+            keys = self._carried(keys, source)
             checked = {key: await self._check_kindly(spec) for key, spec in keys.items()}
             await self._put(source, {key: spec for key, (spec, _) in checked.items()}, _known(checked), gone)
             await self.collect()
+
+    def _carried(self, keys: Mapping[Key, ProgramSpec], source: Source) -> dict[Key, ProgramSpec]:
+        """The same manifest again is the same wish: what its tags were found to stand for goes along."""
+        own = self.book.of(source)
+        return {key: carried(spec, own[key].spec if key in own else None) for key, spec in keys.items()}
 
     async def _check_kindly(self, spec: ProgramSpec) -> tuple[ProgramSpec, Resolved | None]:
         try:

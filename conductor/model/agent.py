@@ -9,6 +9,7 @@ from typing import Any
 
 from conductor.model.grants import MapNeed
 from conductor.model.ids import Name
+from conductor.model.image import PullProgress
 from conductor.model.metrics import MetricSpec
 from conductor.model.program import ProgramSpec, ProgramType, Source
 from conductor.model.status import Condition, Cost, ProgramStatus, State
@@ -150,11 +151,14 @@ class WatchType(StrEnum):
     DELETED = "DELETED"
     SYNCED = "SYNCED"
     """The present state was told; what follows are changes. Without a program."""
+    PULLING = "PULLING"
+    """An image is being pulled; told to those who asked for it. Without a program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchEvent:
-    """A program came, changed or went. `status` is None for SYNCED alone."""
+    """A program came, changed or went. `status` is None for SYNCED and PULLING alone, which tells `progress`."""
 
     type: WatchType
     status: ProgramStatus | None = None
+    progress: PullProgress | None = None

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conductor.model.ids import Name
+from conductor.model.image import PullProgress
 from conductor.model.status import State
 
 __all__ = [
     "Event",
     "FactsChanged",
+    "ImagePulling",
     "InterfacesChanged",
     "KernelChanged",
     "ProgramChanged",
@@ -57,4 +59,11 @@ class FactsChanged:
     """Names of addresses or containers changed."""
 
 
-Event = ProgramChanged | ProgramGone | KernelChanged | RoadChanged | InterfacesChanged | FactsChanged
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePulling:
+    """A pull got further."""
+
+    progress: PullProgress
+
+
+Event = ProgramChanged | ProgramGone | KernelChanged | RoadChanged | InterfacesChanged | FactsChanged | ImagePulling

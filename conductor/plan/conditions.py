@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conductor.errors import ConductorError, KernelAway, MapMissing
+from conductor.errors import ConductorError, ImagePending, KernelAway, MapMissing
 from conductor.model.status import Condition, State
 
 __all__ = ["as_asked", "condition_of", "sentence", "starting"]
@@ -18,8 +18,13 @@ def condition_of(exc: BaseException, since: float = 0.0) -> Condition:
     if not isinstance(exc, ConductorError):
         message = f"an error inside the agent ({type(exc).__name__}); its log has the trace"
         return Condition(state=State.FAILED, reason=ConductorError.reason, message=message, since=since)
-    state = State.WAITING if isinstance(exc, MapMissing | KernelAway) else State.FAILED
-    return Condition(state=state, reason=exc.reason, message=sentence(str(exc)), since=since)
+    return Condition(state=_state_of(exc), reason=exc.reason, message=sentence(str(exc)), since=since)
+
+
+def _state_of(exc: ConductorError) -> State:
+    if isinstance(exc, MapMissing | KernelAway):
+        return State.WAITING
+    return State.PULLING if isinstance(exc, ImagePending) else State.FAILED
 
 
 def starting(since: float) -> Condition:

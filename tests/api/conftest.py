@@ -16,12 +16,14 @@ from conductor.api.peer import Gate
 from conductor.api.server import GrpcServer
 from conductor.client import Agent
 from conductor.managers.bus import Bus
+from conductor.managers.image import ImageManager
 from conductor.managers.logs import LogBook
 from conductor.managers.objects import ObjectStore
 from conductor.model.agent import AgentInfo, Available
 from conductor.model.grants import MapNeed, MapType
 from conductor.model.metrics import MetricKind, MetricSpec
 from conductor.model.program import ProgramType
+from tests.fakes.images import FakeImages
 from tests.fakes.programs import FakePrograms
 
 AVAILABLE = Available(
@@ -49,6 +51,7 @@ class House:
     programs: FakePrograms
     logs: LogBook
     objects: ObjectStore
+    images: FakeImages
 
 
 @asynccontextmanager
@@ -65,12 +68,15 @@ async def house(
         store = ObjectStore(root=Path(root) / "objects", object_bytes=8 << 20)
         store.prepare()
         bus, logs, path = Bus(), LogBook(), socket or Path(root) / "agent.sock"
+        source = FakeImages(Path(root))
         async with (
+            ImageManager.running(source=source, publish=bus.publish) as images,
             FakePrograms.running(bus=bus) as programs,
             serving(
                 socket=path,
                 programs=programs,
                 registry=Registry(),
+                images=images,
                 logs=logs,
                 objects=store,
                 bus=bus,
@@ -80,7 +86,7 @@ async def house(
                 patience=patience,
             ) as server,
         ):
-            yield House(path, server, programs, logs, store)
+            yield House(path, server, programs, logs, store, source)
 
 
 def tell(story: Callable[[House, Agent], Awaitable[None]], **kwargs: Any) -> None:

@@ -115,7 +115,7 @@ def test_refusals_have_statuses_and_sentences() -> None:
         wasm = await load(here, record(1, image), text(2, "w"), WASM)
         assert wasm.status is Status.UNIMPLEMENTED
         pulled = await ask(here.socket, "PullBytecode", framed(image))
-        assert pulled.status is Status.UNIMPLEMENTED
-        assert "file or a built-in" in pulled.message
+        assert pulled.status is Status.NOT_FOUND
+        assert "reg.example/x:1" in pulled.message
 
     tell(story)

@@ -18,7 +18,7 @@ METHODS = {path.rpartition("/")[2]: handler for path, handler in ProgramCalls().
 
 
 def test_every_method_is_thrown_at() -> None:
-    assert len(METHODS) == 21
+    assert len(METHODS) == 22
     assert {m for m, h in METHODS.items() if h.cardinality is not Cardinality.UNARY_UNARY} == {
         "Watch",
         "Logs",

@@ -149,5 +149,6 @@ def test_only_what_is_known_to_read_reads() -> None:
         "Apply",
         "Delete",
         "Upload",
+        "PruneImages",
     }
     assert permission_of("/agent.v1.agent/Tomorrow") is Permission.CHANGE

@@ -35,7 +35,7 @@ from conductor.model.kernel import (
 )
 from conductor.model.manifest import manifest_of, parse_manifest
 from conductor.model.program import BuiltinSource, Limits, Source, UserProgramSpec, WasmSource
-from conductor.model.status import Condition, Cost, KernelStatus, MapStatus, ProgramStatus, State
+from conductor.model.status import Condition, Cost, KernelStatus, MapStatus, ProgramStatus, State, StreamCost
 from conductor.proto.agent import v1 as pb
 
 DIGEST = f"sha256:{'0a' * 32}"
@@ -228,8 +228,12 @@ def test_what_the_agent_tells_survives_the_wire() -> None:
 
 
 def test_unknown_costs_stay_unknown() -> None:
-    known = Cost(name=Name("a"), memory_bytes=0, kernel_run_seconds=0.0, kernel_runs=0, events_dropped={"full": 2})
-    unknown = Cost(name=Name("b"), cpu_seconds=1.5)
+    books = {"execs": StreamCost(taken=3, delivered=1, dropped={"full": 2}, kernel_losses=0)}
+    known = Cost(
+        name=Name("a"), memory_bytes=0, kernel_run_seconds=0.0, kernel_runs=0, events_taken=3, events_delivered=1,
+        events_dropped={"full": 2}, kernel_losses=0, streams=books,
+    )  # fmt: skip
+    unknown = Cost(name=Name("b"), cpu_seconds=1.5, events_taken=3, streams={"x": StreamCost(taken=3, queued=3)})
     message = wire.usage_to_wire([known, unknown], {Name("a"): State.RUNNING, Name("b"): State.FAILED}, 8.0)
     usage = wire.usage_from_wire(pb.UsageResponse().parse(bytes(message)))
     assert usage.costs == (known, unknown)

@@ -16,15 +16,17 @@ from conductor.errors import (
     AgentUnreachable,
     AlreadyExists,
     DeadlineExceeded,
+    ImageNotFound,
     InvalidSpec,
     NameTaken,
     NotFound,
-    NotYet,
     SourceHolds,
 )
 from conductor.model.agent import WatchType
 from conductor.model.grants import Access, MapGrant
 from conductor.model.ids import Name
+from conductor.model.image import Credentials, ImageKind, PullPhase, PullProgress
+from conductor.model.kernel import PullPolicy
 from conductor.model.program import BuiltinSource, ProgramType, Source, UserProgramSpec
 from conductor.model.status import State
 from tests.api.conftest import AVAILABLE, INFO, House, tell
@@ -277,12 +279,22 @@ def test_kernel_programs_are_told() -> None:
     tell(story)
 
 
-def test_images_are_refused_with_a_sentence() -> None:
-    async def story(_: House, agent: Agent) -> None:
-        with pytest.raises(NotYet):
-            await agent.load("w", wasm="registry.example/x:1", credentials=("me", "hunter2"))
-        with pytest.raises(NotYet, match="give a file"):
-            await agent.pull("registry.example/x:1")
+def test_images_are_pulled_listed_and_pruned() -> None:
+    async def story(house: House, agent: Agent) -> None:
+        url = "registry.example/x:1"
+        digest = house.images.push(url, b"module", ImageKind.WASM)
+        async with aclosing(agent.watch(pulls=True)) as events:
+            assert (await anext(events)).type is WatchType.SYNCED
+            await agent.pull(url, pull_policy=PullPolicy.ALWAYS, credentials=("me", "hunter2"))
+            told = await anext(events)
+            assert (told.type, told.progress) == (WatchType.PULLING, PullProgress(url, PullPhase.RESOLVE))
+        assert house.images.asked == [(url, PullPolicy.ALWAYS, Credentials("me", "hunter2"))]
+        (held,) = await agent.images()
+        assert (held.reference, held.digest, held.kind, held.in_use) == (url, digest, ImageKind.WASM, False)
+        assert await agent.prune_images() == (held,)
+        assert await agent.images() == ()
+        with pytest.raises(ImageNotFound, match=r"registry\.example/none"):
+            await agent.pull("registry.example/none:1")
 
     tell(story)
 

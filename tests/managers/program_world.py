@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,7 +16,9 @@ from conductor.exporter.page import Page
 from conductor.exporter.store import SeriesStore
 from conductor.managers.builtin_runtime import BuiltinRuntime
 from conductor.managers.bus import Bus
+from conductor.managers.bytecodes import Bytecodes
 from conductor.managers.files import StateDir
+from conductor.managers.image import ImageManager
 from conductor.managers.kernel_half import KernelHalf
 from conductor.managers.logs import LogBook
 from conductor.managers.program import ProgramManager
@@ -26,6 +29,8 @@ from conductor.model.kernel import KernelFunctionSpec, KernelProgramSpec, Kernel
 from conductor.model.program import BuiltinSource, Limits, ProgramType, UserProgramSpec
 from conductor.model.status import ProgramStatus, State
 from tests.fakes.builtins import FakeBuiltin, Script, counter, plain
+from tests.fakes.containers import FakeContainers
+from tests.fakes.images import FakeImages
 from tests.fakes.interfaces import FakeInterfaces
 from tests.fakes.kernel import FakeKernel, FakeObject
 from tests.fakes.lookup import FakeLookup
@@ -60,9 +65,11 @@ class ProgramWorld:
     close_seconds: float = 5.0
     fake_runtime: FakeRuntime | None = None
     """Runs the programs instead of the real one."""
+    fake_type: ProgramType = ProgramType.BUILTIN
 
     def __post_init__(self) -> None:
         self.page = Page(store=self.store)
+        self.images = FakeImages(self.folder)
         self.pins = FakePins(self.kernel, {"counts": info("counts")})
         self.builtins = self.builtins or [plain(self.script), counter(self.script)]
         given, self.builtins = self.builtins, []
@@ -80,6 +87,10 @@ class ProgramWorld:
 
     def state_dir(self) -> StateDir:
         return StateDir(root=self.folder / "state", builtin_path=self.object_path)
+
+    def object_copy(self, content: bytes) -> Path:
+        """Where the daemon finds an object of these bytes."""
+        return self.folder / "state" / "objects" / f"sha256-{hashlib.sha256(content).hexdigest()}"
 
     def kernel_program(self, name: str = "trace", content: bytes = b"trace") -> KernelProgramSpec:
         """Ask for a kernel program; its object is known to the fake daemon under the path of its copy."""
@@ -107,30 +118,35 @@ class ProgramWorld:
         )
         self.bus, self.logs = bus, logs
         async with (
+            ImageManager.running(source=self.images, publish=bus.publish) as images,
             KernelHalf.running(
                 kernel=self.kernel,
                 open_map=self.pins,
-                objects=state_dir.objects,
+                objects=Bytecodes(objects=state_dir.objects, images=images),
                 records=self.folder / "links.json",
                 boot_id="boot",
                 owner="node-1",
                 interfaces=FakeInterfaces(),
+                containers=FakeContainers(),
                 publish=bus.publish,
                 clock=time.time,
                 jitter=lambda: 0.0,
             ) as half,
             ProgramManager.running(
                 kernel_half=half,
-                runtimes={ProgramType.BUILTIN: self.fake_runtime or self.runtime},
+                runtimes={ProgramType.BUILTIN: self.runtime}
+                | ({self.fake_type: self.fake_runtime} if self.fake_runtime else {}),
                 store=self.store,
                 lookup=FakeLookup(),
                 state_dir=state_dir,
                 bus=bus,
                 logs=logs,
                 clock=time.time,
+                images=images,
             ) as programs,
             asyncio.TaskGroup() as group,
         ):
+            self.image_manager = images
             listening = group.create_task(self._listen(bus))
             await asyncio.sleep(0)
             yield programs

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conductor.errors import BudgetExceeded, ConductorError, InvalidSpec, NotFound, NotYet, ObjectUnreadable
+from conductor.errors import BudgetExceeded, ConductorError, InvalidSpec, NotFound, ObjectUnreadable
 from conductor.managers.objects import GRACE_SECONDS, ObjectStore
 from conductor.model.kernel import BuiltinObject, ImageObject, PathObject
 
@@ -85,7 +85,7 @@ def test_what_nobody_names_goes_after_a_grace(store: ObjectStore, tmp_path: Path
         (PathObject(path="/"), ObjectUnreadable),
         (PathObject(path="", digest=digest(b"never uploaded")), NotFound),
         (PathObject(path="", digest="sha256:../../../etc/passwd"), InvalidSpec),
-        (ImageObject(url="registry.example/x:1"), NotYet),
+        (ImageObject(url="registry.example/x:1"), ObjectUnreadable),
         (BuiltinObject(name="nothing"), NotFound),
     ],
 )

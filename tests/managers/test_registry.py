@@ -1,14 +1,9 @@
-"""What can be loaded here, and what cannot yet."""
+"""What can be loaded here."""
 
 from __future__ import annotations
 
-import pytest
-
 from conductor.builtin import BUILTINS
-from conductor.errors import NotYet
-from conductor.managers.image import ImageManager
 from conductor.managers.registry import RegistryManager
-from conductor.model.kernel import ImageObject
 from conductor.model.program import ProgramType
 
 
@@ -21,10 +16,3 @@ def test_every_builtin_is_there_with_what_it_needs() -> None:
     assert "interval" in service_map.config_schema["properties"]
     assert service_map.description
     assert service_map.metrics
-
-
-async def test_images_are_refused_with_what_to_do_instead() -> None:
-    images = ImageManager()
-    assert images.images() == ()
-    with pytest.raises(NotYet, match="give a file"):
-        await images.pull(ImageObject(url="registry.example/x:1"))

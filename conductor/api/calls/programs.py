@@ -8,28 +8,28 @@ from time import time
 from typing_extensions import override
 
 from conductor.api import wire
-from conductor.api.parts import Programs, Registry
+from conductor.api.parts import Images, Programs, Registry
 from conductor.api.watch import Selection
-from conductor.errors import NotYet
 from conductor.model.agent import AgentInfo
 from conductor.model.ids import parse_name
 from conductor.proto.agent import v1 as pb
 
 __all__ = ["ProgramCalls"]
 
-_NO_IMAGES = "this version does not pull images: give a file or a built-in"
-
 
 class ProgramCalls(pb.AgentBase):
-    """Load, Unload, List, Get, Update, Start, Stop, Restart, Usage, Info, ListAvailable and what images will need."""
+    """Load, Unload, List, Get, Update, Start, Stop, Restart, Usage, Info, ListAvailable."""
 
     _programs: Programs
     _registry: Registry
+    _images: Images
     _info: Callable[[], AgentInfo]
 
     @override
     async def load(self, load_request: pb.LoadRequest) -> pb.LoadResponse:
-        status = await self._programs.load(wire.spec_from_wire(load_request))
+        spec = wire.spec_from_wire(load_request)
+        self._lend(load_request)
+        status = await self._programs.load(spec)
         return pb.LoadResponse(info=wire.status_to_wire(status))
 
     @override
@@ -51,6 +51,7 @@ class ProgramCalls(pb.AgentBase):
     @override
     async def update(self, update_request: pb.UpdateRequest) -> pb.UpdateResponse:
         spec = wire.spec_from_wire(update_request.program)
+        self._lend(update_request.program)
         overlap, rollback = wire.strategy_from_wire(update_request.strategy)
         status = await self._programs.update(spec, overlap=overlap, rollback=rollback)
         return pb.UpdateResponse(info=wire.status_to_wire(status))
@@ -86,11 +87,8 @@ class ProgramCalls(pb.AgentBase):
         programs = [wire.available_to_wire(available) for available in self._registry.available()]
         return pb.ListAvailableResponse(programs=programs)
 
-    @override
-    async def pull_bytecode(self, pull_bytecode_request: pb.PullBytecodeRequest) -> pb.PullBytecodeResponse:
-        image = wire.image_from_wire(pull_bytecode_request.image, "image")
-        raise NotYet(f"image {image.url}: {_NO_IMAGES}")
-
-    @override
-    async def list_images(self, list_images_request: pb.ListImagesRequest) -> pb.ListImagesResponse:
-        raise NotYet(_NO_IMAGES)
+    def _lend(self, request: pb.LoadRequest) -> None:
+        """Have a registry's credentials ready for the pull that this request leads to; they are kept nowhere else."""
+        credentials = wire.credentials_from_wire(request.bytecode)
+        if credentials is not None:
+            self._images.lend(request.bytecode.image.url, credentials)

@@ -31,6 +31,7 @@ class StreamCalls(pb.AgentBase):
         selection = Selection(
             name=parse_name(watch_request.name) if watch_request.name else "",
             metadata=wire.labels_from_wire(watch_request.match_metadata, "match_metadata"),
+            pulls=watch_request.pulls,
         )
         with self._watchers.watching(selection) as events:
             async for event in events:

@@ -18,10 +18,17 @@ from conductor.api.wire.agent import (
     watch_event_from_wire,
     watch_event_to_wire,
 )
+from conductor.api.wire.images import (
+    credentials_from_wire,
+    image_from_wire,
+    image_status_from_wire,
+    image_status_to_wire,
+    progress_from_wire,
+    progress_to_wire,
+)
 from conductor.api.wire.kernel import kernel_from_wire, kernel_to_wire
 from conductor.api.wire.user import (
     filter_from_wire,
-    image_from_wire,
     spec_from_wire,
     spec_to_wire,
     status_from_wire,
@@ -35,8 +42,11 @@ __all__ = [
     "available_to_wire",
     "change_from_wire",
     "change_to_wire",
+    "credentials_from_wire",
     "filter_from_wire",
     "image_from_wire",
+    "image_status_from_wire",
+    "image_status_to_wire",
     "info_from_wire",
     "info_to_wire",
     "kernel_from_wire",
@@ -44,6 +54,8 @@ __all__ = [
     "labels_from_wire",
     "log_line_from_wire",
     "log_line_to_wire",
+    "progress_from_wire",
+    "progress_to_wire",
     "spec_from_wire",
     "spec_to_wire",
     "status_from_wire",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
+from conductor.api.wire.images import progress_from_wire, progress_to_wire
 from conductor.api.wire.user import status_from_wire, status_to_wire
 from conductor.api.wire.values import enum_from_wire, milliseconds, seconds
 from conductor.errors import InvalidSpec
@@ -13,7 +14,7 @@ from conductor.model.grants import Access, MapNeed, MapType
 from conductor.model.ids import Name
 from conductor.model.metrics import MetricKind, MetricSpec
 from conductor.model.program import ProgramType
-from conductor.model.status import Cost, State
+from conductor.model.status import Cost, State, StreamCost
 from conductor.proto.agent import v1 as pb
 
 __all__ = [
@@ -85,6 +86,8 @@ def watch_event_to_wire(event: WatchEvent) -> pb.WatchEvent:
     msg = pb.WatchEvent(type=event.type.value)
     if event.status is not None:
         msg.info = status_to_wire(event.status)
+    if event.progress is not None:
+        msg.progress = progress_to_wire(event.progress)
     return msg
 
 
@@ -94,6 +97,8 @@ def watch_event_from_wire(msg: pb.WatchEvent) -> WatchEvent:
         kind = WatchType(msg.type)
     except ValueError:
         raise InvalidSpec("type", f"{msg.type[:40]!r} is unknown: {', '.join(WatchType)}") from None
+    if kind is WatchType.PULLING:
+        return WatchEvent(type=kind, progress=progress_from_wire(msg.progress))
     return WatchEvent(type=kind, status=None if kind is WatchType.SYNCED else status_from_wire(msg.info))
 
 
@@ -150,6 +155,10 @@ def _cost_to_wire(cost: Cost, state: State) -> pb.ProgramUsage:
         log_lines_dropped=cost.log_lines_dropped,
         ticks=cost.ticks,
         tick_seconds=cost.tick_seconds,
+        events_taken=cost.events_taken,
+        events_queued=cost.events_queued,
+        kernel_losses=cost.kernel_losses,
+        streams={name: _stream_to_wire(stream) for name, stream in cost.streams.items()},
     )
 
 
@@ -167,4 +176,28 @@ def _cost_from_wire(msg: pb.ProgramUsage) -> Cost:
         log_lines_dropped=msg.log_lines_dropped,
         ticks=msg.ticks,
         tick_seconds=msg.tick_seconds,
+        events_taken=msg.events_taken,
+        events_queued=msg.events_queued,
+        kernel_losses=msg.kernel_losses,
+        streams={name: _stream_from_wire(stream) for name, stream in msg.streams.items()},
+    )
+
+
+def _stream_to_wire(cost: StreamCost) -> pb.StreamUsage:
+    return pb.StreamUsage(
+        taken=cost.taken,
+        delivered=cost.delivered,
+        queued=cost.queued,
+        dropped=dict(cost.dropped),
+        kernel_losses=cost.kernel_losses,
+    )
+
+
+def _stream_from_wire(msg: pb.StreamUsage) -> StreamCost:
+    return StreamCost(
+        taken=msg.taken,
+        delivered=msg.delivered,
+        queued=msg.queued,
+        dropped=dict(msg.dropped),
+        kernel_losses=msg.kernel_losses,
     )

@@ -91,11 +91,12 @@ def attach_words(link: Link, interface: str = "") -> str:
         case KprobeLink(function=function, offset=offset):
             return _with_offset(function, offset)
         case UprobeLink(target=target, function=function, offset=offset):
-            return f"{target}:{_with_offset(function, offset)}"
-        case TcLink(direction=direction) | TcxLink(direction=direction):
-            return f"{interface} {direction}".strip()
-        case XdpLink():
-            return interface
+            inside = f" of process {link.container_pid}" if link.container_pid else ""
+            return f"{target}:{_with_offset(function, offset)}{inside}"
+        case TcLink(direction=direction, netns=netns) | TcxLink(direction=direction, netns=netns):
+            return f"{interface} {direction}{f' in {netns}' if netns else ''}".strip()
+        case XdpLink(netns=netns):
+            return f"{interface} in {netns}" if netns else interface
         case FentryLink() | FexitLink() | LsmLink():
             return ""
         case _:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import betterproto
 
+from conductor.api.wire.images import POLICIES, image_from_wire
 from conductor.api.wire.values import (
     config_from_wire,
     config_to_wire,
@@ -20,7 +21,7 @@ from conductor.api.wire.values import (
 from conductor.errors import InvalidSpec
 from conductor.model.grants import Access, MapGrant
 from conductor.model.ids import Name, ProgramId, parse_name
-from conductor.model.kernel import ImageObject, PathObject, PullPolicy
+from conductor.model.kernel import ImageObject, PathObject
 from conductor.model.manifest_bytecode import map_name_of
 from conductor.model.manifest_limits import parse_limits
 from conductor.model.manifest_user import check_grants
@@ -30,7 +31,6 @@ from conductor.proto.agent import v1 as pb
 
 __all__ = [
     "filter_from_wire",
-    "image_from_wire",
     "spec_from_wire",
     "spec_to_wire",
     "status_from_wire",
@@ -39,7 +39,6 @@ __all__ = [
 ]
 
 MAX_GRANTS = 64
-_POLICIES = (PullPolicy.ALWAYS, PullPolicy.IF_NOT_PRESENT, PullPolicy.NEVER)
 _FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,62}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -47,7 +46,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 def spec_from_wire(msg: pb.LoadRequest) -> UserProgramSpec:
     """Parse a wish. A built-in without `config` also reads `metadata.interval`, as old clients send it.
 
-    Raises `InvalidSpec`. Credentials of an image are no part of a spec; they are read by nobody yet.
+    Raises `InvalidSpec`. Credentials of an image are no part of a spec: `credentials_from_wire`.
     """
     name = parse_name(msg.name)
     kind = enum_from_wire(ProgramType, msg.program_type, "program_type")
@@ -154,16 +153,6 @@ def strategy_from_wire(msg: pb.UpdateStrategy) -> tuple[bool, bool]:
     return msg.type != "Recreate", not msg.no_rollback
 
 
-def image_from_wire(msg: pb.BytecodeImage, field: str) -> ImageObject:
-    """Parse an image's address and pull policy; credentials stay behind. Raises `InvalidSpec`."""
-    if not msg.url or len(msg.url) > 1024 or not msg.url.isprintable() or " " in msg.url:
-        raise InvalidSpec(f"{field}.url", "must be an image reference, such as registry.example/repo:tag")
-    number = msg.image_pull_policy
-    if not 0 <= number < len(_POLICIES):
-        raise InvalidSpec(f"{field}.image_pull_policy", f"{number} is unknown: 0 Always, 1 IfNotPresent, 2 Never")
-    return ImageObject(url=msg.url, pull_policy=_POLICIES[number])
-
-
 def _source_from_wire(msg: pb.LoadRequest | pb.ProgramInfo, kind: ProgramType) -> BuiltinSource | WasmSource:
     which, _ = betterproto.which_one_of(msg.bytecode, "location")
     if kind is ProgramType.BUILTIN:
@@ -198,7 +187,7 @@ def _source_to_wire(spec: UserProgramSpec) -> tuple[str, pb.BytecodeLocation | N
         return spec.source.name, None
     location = spec.source.location
     if isinstance(location, ImageObject):
-        image = pb.BytecodeImage(url=location.url, image_pull_policy=_POLICIES.index(location.pull_policy))
+        image = pb.BytecodeImage(url=location.url, image_pull_policy=POLICIES.index(location.pull_policy))
         return "", pb.BytecodeLocation(image=image)
     if location.path:
         return "", pb.BytecodeLocation(file=location.path)
