@@ -85,7 +85,10 @@ def attach_from_wire(message: AttachRequest) -> tuple[ProgramId, Link, str]:
 
 
 def link_to_wire(link: Link, interface: str) -> AttachInfo:
-    """Print a link; `interface` is the one that its selector was resolved to."""
+    """Print a link; `interface` is the one that its selector was resolved to. Raises `InvalidSpec`."""
+    if getattr(link, "containers", None) is not None:
+        # Sent as it is it would stand on the host instead.
+        raise InvalidSpec("containers", "no container was chosen for this link")
     match link:
         case XdpLink() | TcLink() | TcxLink():
             return _net_to_wire(link, interface)

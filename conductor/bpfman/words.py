@@ -8,7 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from conductor.errors import ConductorError, InvalidSpec, KernelAway, NotFound, NotSupported, ObjectUnreadable
+from conductor.errors import (
+    ConductorError,
+    InvalidSpec,
+    KernelAway,
+    KernelRefused,
+    NotFound,
+    NotSupported,
+    ObjectUnreadable,
+)
 
 __all__ = ["saying", "verifier_said"]
 
@@ -39,6 +47,15 @@ def _symbol(match: re.Match[str]) -> ConductorError:
     return NotFound(f"there is no such symbol or file where the daemon looks: {match.string}")
 
 
+def _netns(match: re.Match[str]) -> ConductorError:
+    return InvalidSpec("netns", f"the daemon cannot enter that network namespace: {match.string}")
+
+
+def _helper(match: re.Match[str]) -> ConductorError:
+    helps = "bpfman 0.6 (Rust) does that by its helper bpfman-ns, which must lie beside it; its log has the reason"
+    return KernelRefused(f"{match.string}: {helps}")
+
+
 def _section(match: re.Match[str]) -> ConductorError:
     helps = 'bpfman 0.6 (Rust) reads no such section; for TCX write SEC("classifier")'
     return ObjectUnreadable(f"{match.string}: {helps}")
@@ -59,6 +76,8 @@ _SAYINGS: tuple[tuple[str, Told], ...] = (
     (r"events/([^/`]+)/([^/`]+)/id", _found("this kernel has no tracepoint {}/{}")),
     (r"tracepoint (\S+) not found(.*)", _found("this kernel has no tracepoint {}{}")),
     (r"Invalid Interface|no such network interface", _found("there is no such interface where the daemon looks")),
+    (r"Failed to open target netns|setns error", _netns),
+    (r"Unable to attach uprobe in container", _helper),
     (r"error resolving symbol|symbol \S+: not found|open executable", _symbol),
     (
         r"tracefs not found|neither debugfs nor tracefs",

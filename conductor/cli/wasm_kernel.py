@@ -164,6 +164,8 @@ _BY_SECTION: Mapping[str, Callable[[str], Maker]] = {
 
 def _hooks(link: Link, type_: KernelType) -> list[Hook]:
     """The loader's words for a manifest's link."""
+    if getattr(link, "containers", None) is not None:
+        raise NotYet("trying out looks for no containers; give netns or containerPid instead")
     match link:
         case XdpLink():
             names = _interfaces(link.interfaces)

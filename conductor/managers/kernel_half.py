@@ -27,9 +27,10 @@ from conductor.managers.kernel_tasks import Announcer, beside
 from conductor.model.events import Event, RoadChanged
 from conductor.model.grants import MapGrant
 from conductor.model.ids import Name, ProgramId
+from conductor.model.kernel import KernelProgramSpec
 from conductor.model.status import KernelStatus
-from conductor.plan.kernel_links import needs_interfaces
-from conductor.ports import InterfaceSource, Kernel, MapHandle, MapLayouts, MapOpener
+from conductor.plan.kernel_links import needs_containers, needs_interfaces
+from conductor.ports import Containers, InterfaceSource, Kernel, MapHandle, MapLayouts, MapOpener
 
 __all__ = ["KernelHalf", "KernelWish", "ObjectFiles"]
 
@@ -53,7 +54,6 @@ class KernelHalf:
         *,
         kernel: Kernel,
         open_map: MapOpener,
-        interfaces: InterfaceSource,
         entries: Entries,
         work: KernelPass,
         counters: KernelCounters,
@@ -61,7 +61,7 @@ class KernelHalf:
         publish: Callable[[Event], Awaitable[None]],
         resync: float,
     ) -> None:
-        self._kernel, self._open, self._interfaces = kernel, open_map, interfaces
+        self._kernel, self._open = kernel, open_map
         self._runs = KernelRuns(kernel=kernel)
         self._entries, self._pass, self.counters, self.strays = entries, work, counters, strays
         self._publish, self._resync = publish, resync
@@ -69,7 +69,9 @@ class KernelHalf:
         self._asked = self._tried = 0
         self._moved = asyncio.Condition()
         self._wake = asyncio.Event()
-        self._road_came = self._interfaces_moved = False
+        self._road_came = False
+        self._moved_for: set[Callable[[KernelProgramSpec], bool]] = set()
+        """Which programs something outside changed for."""
         self._busy = asyncio.Lock()
         self._stopping = False
 
@@ -85,6 +87,7 @@ class KernelHalf:
         boot_id: str,
         owner: str,
         interfaces: InterfaceSource,
+        containers: Containers,
         publish: Callable[[Event], Awaitable[None]],
         clock: Callable[[], float],
         layouts: MapLayouts | None = None,
@@ -104,6 +107,7 @@ class KernelHalf:
         strays = Strays(kernel=kernel, owner=owner)
         hands = KernelHands(
             kernel=kernel,
+            containers=containers,
             records=kept,
             owner=owner,
             boot_id=boot_id,
@@ -116,7 +120,6 @@ class KernelHalf:
         self = cls(
             kernel=kernel,
             open_map=open_map,
-            interfaces=interfaces,
             entries=entries,
             work=KernelPass(
                 entries=entries,
@@ -124,6 +127,7 @@ class KernelHalf:
                 records=kept,
                 objects=objects,
                 interfaces=interfaces,
+                containers=containers,
                 counters=counters,
             ),
             counters=counters,
@@ -135,7 +139,8 @@ class KernelHalf:
             "kernel half": self._work(),
             "kernel half: announcer": announcer.run(),
             "kernel half: road": self._watch_road(),
-            "kernel half: interfaces": self._watch_interfaces(),
+            "kernel half: interfaces": self._watch(interfaces.changes, "interfaces", needs_interfaces),
+            "kernel half: containers": self._watch(containers.changes, "containers", needs_containers),
             "kernel half: strays": strays.run(),
         }
         async with beside(tasks, before_end=self._stop):
@@ -218,9 +223,11 @@ class KernelHalf:
 
     async def _pass_once(self, desired: Mapping[Name, Wish]) -> None:
         self.counters.passes += 1
-        if self._road_came or self._interfaces_moved:
-            self._entries.hurry(only=None if self._road_came else needs_interfaces)
-            self._road_came = self._interfaces_moved = False
+        if self._road_came:
+            self._entries.hurry()
+        for concerned in self._moved_for:
+            self._entries.hurry(only=concerned)
+        self._road_came, self._moved_for = False, set()
         self._entries.wish(desired)
         await self._pass.run(lambda: self._stopping)
 
@@ -247,16 +254,18 @@ class KernelHalf:
                 was_connected = status.connected
                 await self._publish(RoadChanged(connected=status.connected))
 
-    async def _watch_interfaces(self) -> None:
+    async def _watch(
+        self, changes: Callable[[], AsyncIterator[None]], what: str, needs: Callable[[KernelProgramSpec], bool]
+    ) -> None:
         while True:
             try:
-                async for _ in self._interfaces.changes():
+                async for _ in changes():
                     await asyncio.sleep(SETTLE_SECONDS)
-                    if any(needs_interfaces(entry.wish.spec) for entry in self._entries):
-                        self._interfaces_moved = True
+                    if any(needs(entry.wish.spec) for entry in self._entries):
+                        self._moved_for.add(needs)
                         self._wake.set()
             except ConductorError as error:
-                log.warning("interfaces cannot be watched, they are looked at every %g s: %s", self._resync, error)
+                log.warning("%s cannot be watched, they are looked at every %g s: %s", what, self._resync, error)
             await asyncio.sleep(self._resync)
 
     async def _stop(self) -> None:

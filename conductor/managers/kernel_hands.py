@@ -15,7 +15,7 @@ from conductor.managers.kernel_ties import KernelTies, words
 from conductor.model.ids import LinkId, Name, ProgramId
 from conductor.plan.kernel import Action, Adopt, AttachLink, DetachLink, Forget, Load, Replace, Unload, Wait
 from conductor.plan.kernel_sets import OWNER, KernelWant, LinkWant, LoadedSet, sets_of
-from conductor.ports import Kernel, KernelLoaded, MapLayouts
+from conductor.ports import Containers, Kernel, KernelLoaded, MapLayouts
 
 __all__ = ["KernelHands"]
 
@@ -27,6 +27,7 @@ class KernelHands:
         self,
         *,
         kernel: Kernel,
+        containers: Containers,
         records: LinkRecords,
         owner: str,
         boot_id: str,
@@ -40,7 +41,7 @@ class KernelHands:
         self._kernel, self._records = kernel, records
         self._owner, self._boot_id = owner, boot_id
         self._counters, self._note = counters, note
-        self._ties = KernelTies(kernel=kernel, records=records, counters=counters, note=note)
+        self._ties = KernelTies(kernel=kernel, containers=containers, records=records, counters=counters, note=note)
         self._loads = KernelLoads(
             kernel=kernel,
             owner=owner,

@@ -15,14 +15,14 @@ from conductor.managers.kernel_counters import KernelCounters
 from conductor.managers.kernel_entries import Entries, Entry
 from conductor.managers.kernel_hands import KernelHands
 from conductor.managers.kernel_records import LinkRecords
-from conductor.model.facts import Interface
+from conductor.model.facts import ContainerProcess, Interface
 from conductor.model.ids import Name
 from conductor.model.kernel import Bytecode
 from conductor.model.status import State
-from conductor.plan.kernel import Action, Forget, KernelPlan, Replace, Unload, Wait, plan
-from conductor.plan.kernel_links import needs_interfaces, resolve
-from conductor.plan.kernel_sets import KernelWant, LinkRecord, LoadedSet
-from conductor.ports import InterfaceSource
+from conductor.plan.kernel import Action, AttachLink, DetachLink, Forget, KernelPlan, Replace, Unload, Wait, plan
+from conductor.plan.kernel_links import Unmatched, needs_containers, needs_interfaces, resolve, selectors_of
+from conductor.plan.kernel_sets import KernelWant, LinkRecord, LinkWant, LoadedSet
+from conductor.ports import Containers, InterfaceSource
 
 __all__ = ["KernelPass", "ObjectFiles"]
 
@@ -44,11 +44,13 @@ class _Findings:
     """What a pass found out so far."""
 
     wants: dict[Name, KernelWant] = field(default_factory=dict)
-    unmatched: dict[Name, tuple[str, ...]] = field(default_factory=dict)
+    unmatched: dict[Name, Unmatched] = field(default_factory=dict)
     failures: dict[Name, ConductorError] = field(default_factory=dict)
     hindrances: dict[Name, ConductorError] = field(default_factory=dict)
     """What was not unloaded or detached of programs that run as they should."""
     unanswered: dict[Name, ConductorError] = field(default_factory=dict)
+    partial: set[Name] = field(default_factory=set)
+    """Of which a link failed and no more: one container or interface must not keep the others waiting."""
     sets: tuple[LoadedSet, ...] = ()
     plan: KernelPlan = field(default_factory=lambda: KernelPlan(actions=(), holding={}))
 
@@ -70,9 +72,10 @@ class KernelPass:
         records: LinkRecords,
         objects: ObjectFiles,
         interfaces: InterfaceSource,
+        containers: Containers,
         counters: KernelCounters,
     ) -> None:
-        self._counters = counters
+        self._counters, self._containers = counters, containers
         self._entries, self._hands, self._records = entries, hands, records
         self._objects, self._interfaces = objects, interfaces
 
@@ -93,11 +96,11 @@ class KernelPass:
 
     async def _resolve(self, found: _Findings) -> None:
         """Find each wish's object and links. What cannot be found keeps what it has."""
-        interfaces = await self._look_at_interfaces()
+        interfaces, processes = await self._look_at_interfaces(), await self._look_at_containers()
         for entry in self._entries:
             name = entry.wish.spec.name
             try:
-                want = self._want(entry, interfaces, found)
+                want = self._want(entry, interfaces, processes, found)
             except ConductorError as error:
                 found.failures[name] = error
             else:
@@ -112,8 +115,19 @@ class KernelPass:
         except ConductorError as error:
             return error
 
+    async def _look_at_containers(self) -> tuple[ContainerProcess, ...] | ConductorError:
+        wanted = [selector for entry in self._entries for selector in selectors_of(entry.wish.spec)]
+        try:
+            return await self._containers.processes(wanted)
+        except ConductorError as error:
+            return error
+
     def _want(
-        self, entry: Entry, interfaces: tuple[Interface, ...] | ConductorError, found: _Findings
+        self,
+        entry: Entry,
+        interfaces: tuple[Interface, ...] | ConductorError,
+        processes: tuple[ContainerProcess, ...] | ConductorError,
+        found: _Findings,
     ) -> KernelWant | None:
         """What an entry is to be now; None while its object is not looked for again yet."""
         spec = entry.wish.spec
@@ -125,7 +139,11 @@ class KernelPass:
             if needs_interfaces(spec):
                 raise interfaces
             interfaces = ()
-        links, found.unmatched[spec.name] = resolve(spec, interfaces)
+        if isinstance(processes, ConductorError):
+            if needs_containers(spec):
+                raise processes
+            processes = ()
+        links, found.unmatched[spec.name] = resolve(spec, interfaces, processes)
         return KernelWant(
             spec=spec, path=entry.path, digest=entry.digest, generation=entry.wish.generation, links=links
         )
@@ -157,7 +175,8 @@ class KernelPass:
 
     async def _try(self, action: Action, found: _Findings) -> None:
         name = action.name
-        if name in found.failures or name in found.unanswered or name in found.hindrances:
+        is_blocked = name in found.failures and not (name in found.partial and _is_independent(action))
+        if is_blocked or name in found.unanswered or name in found.hindrances:
             return
         entry = self._entries.get(name)
         if entry is not None and isinstance(action, Replace):
@@ -170,7 +189,9 @@ class KernelPass:
             raise
         except ConductorError as error:
             self._counters.failures += 1
-            (found.hindrances if self._is_mere_rest(action, found) else found.failures)[name] = error
+            if isinstance(action, AttachLink):
+                found.partial.add(name)
+            (found.hindrances if self._is_mere_rest(action, found) else found.failures).setdefault(name, error)
         except Exception:
             self._counters.failures += 1
             log.exception("kernel program %s: %s failed", name, type(action).__name__)
@@ -213,8 +234,25 @@ class KernelPass:
             self._entries.succeed(entry, State.WAITING, "MapOwnerMissing", message)
         elif name not in found.wants or left:
             return
-        elif found.unmatched[name]:
-            message = f"{'; '.join(found.unmatched[name])}; it is attached as soon as one appears"
-            self._entries.succeed(entry, State.WAITING, "InterfaceMissing", message)
+        else:
+            self._conclude_linked(entry, found.unmatched[name])
+
+    def _conclude_linked(self, entry: Entry, unmatched: Unmatched) -> None:
+        """All that could be attached is."""
+        if missing := (*unmatched.interfaces, *unmatched.containers):
+            reason = "InterfaceMissing" if unmatched.interfaces else "ContainerMissing"
+            message = f"{'; '.join(missing)}; it is attached as soon as one appears"
+            self._entries.succeed(entry, State.WAITING, reason, message)
         else:
             self._entries.succeed(entry, State.RUNNING, "MapsRenewed" if entry.remark else "", entry.remark)
+
+
+def _is_independent(action: Action) -> bool:
+    """Whether an action may go on after another link of the same program failed."""
+    match action:
+        case AttachLink():
+            return True
+        case DetachLink(record=LinkRecord(want=LinkWant(process=ContainerProcess()))):
+            return True  # nothing new takes the place of what another container had
+        case _:
+            return False

@@ -14,8 +14,10 @@ from typing import Any
 
 from conductor.errors import StateUnwritable
 from conductor.managers.durable import keep_aside, write_whole
+from conductor.model.facts import ContainerProcess
 from conductor.model.ids import LinkId, Name, ProgramId
 from conductor.model.kernel import (
+    ContainerSelector,
     Direction,
     FentryLink,
     FexitLink,
@@ -155,6 +157,7 @@ def _to_json(record: LinkRecord) -> dict[str, Any]:
         "interface": want.interface,
         "index": want.index,
         "aside": record.aside,
+        "process": None if want.process is None else dataclasses.asdict(want.process),
         "attach": {"kind": type(want.link).__name__, **dataclasses.asdict(want.link)},
     }
 
@@ -166,6 +169,7 @@ def _from_json(kept: dict[str, Any]) -> LinkRecord:
         link=_link_from_json(dict(kept["attach"])),
         interface=str(kept["interface"]),
         index=int(kept["index"]),
+        process=None if kept.get("process") is None else ContainerProcess(**kept["process"]),
     )
     link = None if kept["link"] is None else LinkId(int(kept["link"]))
     aside = bool(kept.get("aside", False))
@@ -179,6 +183,8 @@ def _link_from_json(kept: dict[str, Any]) -> Link:
     fields = _with_tuples(kept)
     if "interfaces" in fields:
         fields["interfaces"] = InterfaceSelector(**_with_tuples(fields["interfaces"]))
+    if fields.get("containers") is not None:
+        fields["containers"] = ContainerSelector(**_with_tuples(fields["containers"]))
     if "direction" in fields:
         fields["direction"] = Direction(fields["direction"])
     link: Link = kind(**fields)

@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from conductor.errors import AnswerLost, ConductorError, KernelRefused, NotFound
+from conductor.errors import AnswerLost, ConductorError, ContainerGone, KernelRefused, NotFound
 from conductor.managers.kernel_counters import KernelCounters
 from conductor.managers.kernel_records import LinkRecords
 from conductor.model.ids import LinkId, Name, ProgramId
 from conductor.model.kernel import XdpLink
 from conductor.plan.kernel_sets import LinkRecord, LinkWant, LoadedSet
-from conductor.ports import Kernel
+from conductor.ports import Containers, Kernel
 
 __all__ = ["KernelTies", "words"]
 
@@ -21,12 +21,24 @@ class KernelTies:
     """Own attaching and detaching; nothing else calls them."""
 
     def __init__(
-        self, *, kernel: Kernel, records: LinkRecords, counters: KernelCounters, note: Callable[[Name, str], None]
+        self,
+        *,
+        kernel: Kernel,
+        containers: Containers,
+        records: LinkRecords,
+        counters: KernelCounters,
+        note: Callable[[Name, str], None],
     ) -> None:
         self._kernel, self._records, self._counters, self._note = kernel, records, counters, note
+        self._containers = containers
 
     async def attach(self, name: Name, program: ProgramId, want: LinkWant) -> None:
-        """Attach one link. An unanswered one stays recorded as such: the plan looks whether it stands."""
+        """Attach one link. An unanswered one stays recorded as such: the plan looks whether it stands.
+
+        A container is named to the daemon by a pid. It was the right one if its process lived before and lives after;
+        else the link is taken away again. Raises `ContainerGone` then, and what the road raises.
+        """
+        self._check_alive(want)
         record = LinkRecord(name=name, program=program, want=want)
         before = self._records.open(record)
         try:
@@ -36,10 +48,20 @@ class KernelTies:
             raise
         except ConductorError:
             self._records.undo(record, before)
+            self._check_alive(want)
             raise
         self._records.settle(record, link)
         self._counters.attaches += 1
         self._note(name, f"attached {want.function} to {words(want)} as link {link}")
+        try:
+            self._check_alive(want)
+        except ContainerGone:
+            await self.detach(name, link, record)
+            raise
+
+    def _check_alive(self, want: LinkWant) -> None:
+        if want.process is not None and not self._containers.lives(want.process):
+            raise ContainerGone(f"{words(want)} ended while it was attached to; whoever follows it is attached to soon")
 
     async def detach(self, name: Name, link: LinkId, record: LinkRecord | None) -> None:
         """Detach one link; one that is gone already counts as detached."""
@@ -105,4 +127,5 @@ def words(want: LinkWant) -> str:
     link = want.link
     direction = getattr(link, "direction", "")
     target = want.interface or getattr(link, "name", "") or getattr(link, "function", "") or getattr(link, "target", "")
-    return f"{target or type(link).__name__}{f' {direction}' if direction else ''}"
+    place = f"{target or type(link).__name__}{f' {direction}' if direction else ''}"
+    return place if want.process is None else f"{place} of container {want.process.container[:12]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["EXTERNAL", "Container", "HostFacts", "Interface", "Workload"]
+__all__ = ["EXTERNAL", "Container", "ContainerProcess", "HostFacts", "Interface", "Workload"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,18 @@ class Container:
     cgroup_id: int
     pod_uid: str = ""
     path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerProcess:
+    """The oldest process of a container: by it a daemon reaches the container's files and network namespace."""
+
+    container: str
+    pid: int
+    """As this process and the daemon see it."""
+    started: int
+    """Clock ticks from boot to its start: tells it from a later process of the same number."""
+    pod_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,10 @@ from enum import StrEnum
 from conductor.model.ids import LinkId, MapId, Name, ProgramId
 
 __all__ = [
+    "OTHER_NAMESPACE",
     "BuiltinObject",
     "Bytecode",
+    "ContainerSelector",
     "Direction",
     "FentryLink",
     "FexitLink",
@@ -32,6 +34,13 @@ __all__ = [
     "UprobeLink",
     "XdpLink",
 ]
+
+
+OTHER_NAMESPACE = (
+    "interfaces in another network namespace must be named, as in interfaces: [eth0]: to list them is to enter it, which"
+    " takes CAP_SYS_ADMIN that the agent never has, and bpfman's API does not list them"
+)
+"""Why nothing is discovered there, whoever asks."""
 
 
 class KernelType(StrEnum):
@@ -78,13 +87,26 @@ class InterfaceSelector:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSelector:
+    """Containers of this host: all of some pods, or some by their id. What matches either is chosen."""
+
+    pod_uids: tuple[str, ...] = ()
+    container_ids: tuple[str, ...] = ()
+    """64 hexadecimal digits each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class XdpLink:
-    """XDP through a dispatcher; lower priority runs first. `netns` is a path as the daemon sees it."""
+    """XDP through a dispatcher; lower priority runs first. `netns` is a path as the daemon sees it.
+
+    `containers` stands for the network namespaces of what it selects; a link that is attached has `netns` instead.
+    """
 
     interfaces: InterfaceSelector
     priority: int = 1000
     proceed_on: tuple[str, ...] = ("Pass", "DispatcherReturn")
     netns: str | None = None
+    containers: ContainerSelector | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +118,7 @@ class TcLink:
     priority: int = 1000
     proceed_on: tuple[str, ...] = ("Pipe", "DispatcherReturn")
     netns: str | None = None
+    containers: ContainerSelector | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +129,7 @@ class TcxLink:
     direction: Direction
     priority: int = 1000
     netns: str | None = None
+    containers: ContainerSelector | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +157,8 @@ class UprobeLink:
     pid: int | None = None
     container_pid: int | None = None
     """Host pid of a process in the container whose mount namespace holds `target`."""
+    containers: ContainerSelector | None = None
+    """Stands for the files of each container it selects; a link that is attached has `container_pid` instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

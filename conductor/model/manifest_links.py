@@ -7,6 +7,8 @@ from typing import Any
 
 from conductor.errors import InvalidSpec
 from conductor.model.kernel import (
+    OTHER_NAMESPACE,
+    ContainerSelector,
     Direction,
     FentryLink,
     FexitLink,
@@ -21,6 +23,7 @@ from conductor.model.kernel import (
     UprobeLink,
     XdpLink,
 )
+from conductor.model.manifest_containers import containers_of, containers_spec_of
 from conductor.model.manifest_fields import Fields, shown
 from conductor.model.manifest_interfaces import selector_of, selector_spec_of
 
@@ -80,17 +83,28 @@ def _tcx_of(link: Fields) -> TcxLink:
 
 
 def _net_of(link: Fields) -> dict[str, Any]:
-    if link.has("networkNamespaces"):
-        problem = "selecting pods needs a cluster, which this version does not talk to; give netns, a path"
-        raise InvalidSpec(link.at("networkNamespaces"), problem)
     netns = link.text("netns", default="", most=4096)
     if netns and not netns.startswith("/"):
         raise InvalidSpec(link.at("netns"), f"{shown(netns)} is not an absolute path like /run/netns/NAME")
+    interfaces = selector_of(link.fields("interfaceSelector", required=True))
+    containers = _selected(link, "networkNamespaces", rival="netns")
+    if (netns or containers) and not interfaces.names:
+        raise InvalidSpec(link.at("interfaceSelector"), OTHER_NAMESPACE)
     return {
-        "interfaces": selector_of(link.fields("interfaceSelector", required=True)),
+        "interfaces": interfaces,
         "priority": link.integer("priority", default=1000, most=1000),
         "netns": netns or None,
+        "containers": containers,
     }
+
+
+def _selected(link: Fields, key: str, *, rival: str) -> ContainerSelector | None:
+    if not link.has(key):
+        link.ignore(key)
+        return None
+    if link.has(rival):
+        raise InvalidSpec(link.at(key), f"give it or {rival}, not both")
+    return containers_of(link.fields(key))
 
 
 def _verdicts_of(link: Fields, known: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
@@ -119,9 +133,6 @@ def _kretprobe_of(link: Fields) -> KprobeLink:
 
 
 def _uprobe_of(link: Fields) -> UprobeLink:
-    if link.has("containers"):
-        problem = "selecting containers needs a cluster, which this version does not talk to; give containerPid"
-        raise InvalidSpec(link.at("containers"), problem)
     function = link.text("function", default="", most=1024)
     if not function and not link.has("offset"):
         raise InvalidSpec(link.at("function"), "needs a function (symbol), an offset, or both")
@@ -131,6 +142,7 @@ def _uprobe_of(link: Fields) -> UprobeLink:
         offset=link.integer("offset", default=0, most=(1 << 63) - 1) or 0,
         pid=link.integer("pid", default=None, least=1),
         container_pid=link.integer("containerPid", default=None, least=1),
+        containers=_selected(link, "containers", rival="containerPid"),
     )
 
 
@@ -179,6 +191,8 @@ def _net_spec_of(link: XdpLink | TcLink | TcxLink) -> dict[str, Any]:
         body["proceedOn"] = list(link.proceed_on)
     if link.netns is not None:
         body["netns"] = link.netns
+    if link.containers is not None:
+        body["networkNamespaces"] = containers_spec_of(link.containers)
     return body
 
 
@@ -188,4 +202,6 @@ def _uprobe_spec_of(link: UprobeLink) -> dict[str, Any]:
         body["function"] = link.function
     if link.offset or not link.function:
         body["offset"] = link.offset
+    if link.containers is not None:
+        body["containers"] = containers_spec_of(link.containers)
     return body | {k: v for k, v in (("pid", link.pid), ("containerPid", link.container_pid)) if v is not None}

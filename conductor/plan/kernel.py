@@ -7,10 +7,10 @@ attached; an unanswered Attach is never repeated on the same program.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from conductor.model.ids import LinkId, Name, ProgramId
-from conductor.model.kernel import TcLink, TcxLink
+from conductor.model.kernel import Direction, Link, TcLink, TcxLink, UprobeLink
 from conductor.plan.kernel_sets import KernelWant, LinkRecord, LinkWant, LoadedSet
 
 __all__ = [
@@ -293,10 +293,18 @@ def _detach(record: LinkRecord) -> DetachLink:
 def _place(want: LinkWant) -> tuple[object, ...]:
     """Where one program can sit only once; priorities and verdicts are no part of a place.
 
-    Nor is the index: an interface may have been made anew between our look at it and an Attach by its name.
+    Nor is the index: an interface may have been made anew between our look at it and an Attach by its name. Of a
+    container another process may be the oldest now: it is the same place all the same.
     """
+    link, process = want.link, want.process
+    if process is not None:
+        if isinstance(link, UprobeLink):
+            return (want.function, process.container, replace(link, container_pid=None))
+        return (want.function, process.pod_uid or process.container, want.interface, _direction(link))
     if not want.interface:
-        return (want.function, want.link)
-    link = want.link
-    direction = link.direction if isinstance(link, TcLink | TcxLink) else None
-    return (want.function, want.interface, getattr(link, "netns", None), direction)
+        return (want.function, link)
+    return (want.function, want.interface, getattr(link, "netns", None), _direction(link))
+
+
+def _direction(link: Link) -> Direction | None:
+    return link.direction if isinstance(link, TcLink | TcxLink) else None

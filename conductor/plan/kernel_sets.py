@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from conductor.model.facts import ContainerProcess
 from conductor.model.ids import LinkId, Name, ProgramId
 from conductor.model.kernel import KernelProgramSpec, KernelType, Link
 from conductor.ports import KernelLoaded
@@ -39,6 +40,8 @@ class LinkWant:
     link: Link
     interface: str = ""
     index: int = 0
+    process: ContainerProcess | None = None
+    """Whose namespace or files `link` names by pid, where the spec selects containers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

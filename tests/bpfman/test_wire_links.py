@@ -8,6 +8,7 @@ from conductor.bpfman.wire_links import attach_from_wire, attach_to_wire
 from conductor.errors import InvalidSpec
 from conductor.model.ids import ProgramId
 from conductor.model.kernel import (
+    ContainerSelector,
     Direction,
     FentryLink,
     FexitLink,
@@ -87,3 +88,9 @@ def test_network_link_without_an_interface_is_refused() -> None:
 def test_link_that_nobody_knows_is_an_error(info: AttachInfo) -> None:
     with pytest.raises(InvalidSpec):
         attach_from_wire(AttachRequest(id=1, attach=info))
+
+
+def test_a_link_whose_container_was_not_chosen_is_never_sent() -> None:
+    link = UprobeLink(target="/bin/x", function="f", containers=ContainerSelector(pod_uids=("x",)))
+    with pytest.raises(InvalidSpec, match="no container was chosen"):
+        attach_to_wire(ProgramId(1), KernelType.UPROBE, link, "")

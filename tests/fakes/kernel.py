@@ -93,6 +93,8 @@ class FakeKernel:
         """Why no maps are lent, as the Rust daemon's client says."""
         self.pretends = False
         """Whether a map owner is taken and its maps are not used, as the Rust daemon does."""
+        self.refused_netns = ""
+        """A network namespace that lacks every interface."""
         self.last_refusal: ConductorError | None = None
         self.flickers = False
         """Whether links go at once, as those of an interface that vanishes just then."""
@@ -223,6 +225,8 @@ class FakeKernel:
         if type_ is not self.programs[program].type:
             raise InvalidSpec("attach", f"program {program} is no {type_}")
         if self.interfaces is not None and link.interface and link.interface not in self.interfaces:
+            raise NotFound(f"no interface {link.interface}")
+        if self.refused_netns and getattr(link.link, "netns", None) == self.refused_netns:
             raise NotFound(f"no interface {link.interface}")
         target = getattr(link.link, "name", "") or link.interface
         if target in self.refusals:

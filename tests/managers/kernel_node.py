@@ -28,6 +28,7 @@ from conductor.model.kernel import (
 )
 from conductor.model.program import Source
 from conductor.model.status import State
+from tests.fakes.containers import FakeContainers
 from tests.fakes.interfaces import FakeInterfaces
 from tests.loader.running import Daemon
 
@@ -92,6 +93,7 @@ class Node:
                 boot_id="this-boot",
                 owner="node-1",
                 interfaces=FakeInterfaces(),
+                containers=FakeContainers(),
                 publish=ignore,
                 clock=time.time,
                 layouts=map_layouts,

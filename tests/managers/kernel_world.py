@@ -16,6 +16,7 @@ from conductor.model.grants import Access
 from conductor.model.ids import Name
 from conductor.model.kernel import (
     Bytecode,
+    ContainerSelector,
     Direction,
     InterfaceSelector,
     KernelFunctionSpec,
@@ -30,6 +31,7 @@ from conductor.model.program import Source
 from conductor.model.status import State
 from conductor.ports import MapHandle
 from tests.fakes import virtual_time
+from tests.fakes.containers import FakeContainers
 from tests.fakes.interfaces import FakeInterfaces
 from tests.fakes.kernel import FakeKernel, FakeObject
 
@@ -78,6 +80,19 @@ def net(name: str, selector: InterfaceSelector, priority: int = 1000) -> KernelW
     return KernelWish(spec=spec, source=Source.GRPC)
 
 
+def podded(name: str, *pods: str, priority: int = 1000) -> KernelWish:
+    """Wish for `count` on eth0 of pods."""
+    link = TcxLink(
+        interfaces=InterfaceSelector(names=("eth0",)),
+        direction=Direction.INGRESS,
+        priority=priority,
+        containers=ContainerSelector(pod_uids=pods),
+    )
+    function = KernelFunctionSpec(name="count", type=KernelType.TCX, links=(link,))
+    spec = KernelProgramSpec(name=Name(name), bytecode=PathObject(path="/o/net.o"), programs=(function,))
+    return KernelWish(spec=spec, source=Source.GRPC)
+
+
 def xdp(name: str, path: str, generation: int = 1) -> KernelWish:
     """Wish for `drop` on eth0."""
     link = XdpLink(interfaces=InterfaceSelector(names=("eth0",)))
@@ -112,6 +127,7 @@ class World:
     kernel: FakeKernel = field(default_factory=lambda: FakeKernel(OBJECTS))
     files: Files = field(default_factory=Files)
     interfaces: FakeInterfaces = field(default_factory=lambda: FakeInterfaces(LO, ETH0))
+    containers: FakeContainers = field(default_factory=FakeContainers)
     events: list[Event] = field(default_factory=list)
     boot_id: str = BOOT
     pins: dict[str, MapHandle] = field(default_factory=dict)
@@ -142,6 +158,7 @@ class World:
             boot_id=self.boot_id,
             owner="node-1",
             interfaces=self.interfaces,
+            containers=self.containers,
             publish=self.publish,
             clock=lambda: asyncio.get_running_loop().time(),
             layouts=self.layouts,

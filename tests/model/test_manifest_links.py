@@ -8,6 +8,7 @@ import pytest
 
 from conductor.errors import InvalidSpec
 from conductor.model.kernel import (
+    ContainerSelector,
     Direction,
     FentryLink,
     FexitLink,
@@ -26,6 +27,8 @@ from conductor.model.manifest import manifest_of, parse_manifest
 
 ETH0 = {"interfaces": ["eth0"]}
 NAMED = InterfaceSelector(names=("eth0",))
+LIBC = {"target": "libc", "function": "malloc"}
+UID, ID = "01234567-89ab-cdef-0123-456789abcdef", "0123456789abcdef" * 4
 
 
 def parse(type_: str, section: Any) -> KernelFunctionSpec:
@@ -77,6 +80,20 @@ def parse(type_: str, section: Any) -> KernelFunctionSpec:
             {"target": "/bin/x", "offset": 64, "pid": 7, "containerPid": 8},
             UprobeLink(target="/bin/x", offset=64, pid=7, container_pid=8),
         ),
+        (
+            "UProbe",
+            {**LIBC, "containers": {"containerIDs": [f"containerd://{ID}", ID], "podUIDs": [UID.upper()]}},
+            UprobeLink(
+                target="libc",
+                function="malloc",
+                containers=ContainerSelector(pod_uids=(UID,), container_ids=(ID, ID)),
+            ),
+        ),
+        (
+            "TCX",
+            {"interfaceSelector": ETH0, "direction": "egress", "networkNamespaces": {"podUIDs": [UID]}},
+            TcxLink(interfaces=NAMED, direction=Direction.EGRESS, containers=ContainerSelector(pod_uids=(UID,))),
+        ),
     ],
 )
 def test_links(type_: str, link: Any, expected: object) -> None:
@@ -117,7 +134,23 @@ def test_what_is_fixed_at_load(type_: str, target: str, link: object) -> None:
         (
             "TCX",
             {"links": [{"interfaceSelector": ETH0, "direction": "Egress", "networkNamespaces": {"pods": {}}}]},
-            "networkNamespaces: selecting pods needs a cluster",
+            "networkNamespaces.pods: only a cluster knows that.*podUIDs",
+        ),
+        ("UProbe", {"links": [{**LIBC, "containers": {"containerNames": ["a"]}}]}, "only a cluster knows that"),
+        ("UProbe", {"links": [{**LIBC, "containers": {}}]}, "selects nothing: give podUIDs"),
+        ("UProbe", {"links": [{**LIBC, "containers": {"podUIDs": ["x"]}}]}, "'x' is no pod's UID"),
+        ("UProbe", {"links": [{**LIBC, "containers": {"containerIDs": ["abc"]}}]}, "'abc' is no container id of 64"),
+        ("UProbe", {"links": [{**LIBC, "containers": {"podUids": [UID]}}]}, "did you mean podUIDs"),
+        ("UProbe", {"links": [{**LIBC, "containers": {"podUIDs": [UID]}, "containerPid": 1}]}, "not both"),
+        (
+            "XDP",
+            {"links": [{"interfaceSelector": ETH0, "netns": "/n", "networkNamespaces": {"podUIDs": [UID]}}]},
+            "give it or netns, not both",
+        ),
+        (
+            "XDP",
+            {"links": [{"interfaceSelector": {"primaryNodeInterface": True}, "netns": "/run/netns/a"}]},
+            "must be named.*CAP_SYS_ADMIN",
         ),
         (
             "XDP",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from conductor.errors import InvalidSpec, NotYet
+from conductor.errors import InvalidSpec
 from conductor.model.facts import Interface
 from conductor.model.ids import Name
 from conductor.model.kernel import (
@@ -16,7 +16,7 @@ from conductor.model.kernel import (
     TracepointLink,
     XdpLink,
 )
-from conductor.plan.kernel_links import needs_interfaces, resolve
+from conductor.plan.kernel_links import Unmatched, needs_interfaces, resolve
 
 HERE = (
     Interface(index=1, name="lo", up=True),
@@ -30,17 +30,18 @@ def spec(*links: XdpLink | TracepointLink) -> KernelProgramSpec:
     return KernelProgramSpec(name=Name("a"), bytecode=PathObject(path="/x.o"), programs=(program,))
 
 
-def chosen(selector: InterfaceSelector) -> tuple[list[tuple[str, int]], tuple[str, ...]]:
+def chosen(selector: InterfaceSelector) -> tuple[list[tuple[str, int]], Unmatched]:
     wants, unmatched = resolve(spec(XdpLink(interfaces=selector)), HERE)
     return [(want.interface, want.index) for want in wants], unmatched
 
 
 def test_names_choose_those_that_are_there() -> None:
-    assert chosen(InterfaceSelector(names=("eth0", "eth9"))) == ([("eth0", 2)], ("there is no interface eth9",))
+    missing = Unmatched(interfaces=("there is no interface eth9",))
+    assert chosen(InterfaceSelector(names=("eth0", "eth9"))) == ([("eth0", 2)], missing)
 
 
 def test_primary_is_the_one_with_the_default_route() -> None:
-    assert chosen(InterfaceSelector(primary=True)) == ([("eth0", 2)], ())
+    assert chosen(InterfaceSelector(primary=True)) == ([("eth0", 2)], Unmatched())
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_primary_is_the_one_with_the_default_route() -> None:
 def test_discovery_excludes_then_allows(selector: InterfaceSelector, names: list[str]) -> None:
     found, unmatched = chosen(selector)
     assert [name for name, _ in found] == names
-    assert bool(unmatched) is not bool(names)
+    assert bool(unmatched.interfaces) is not bool(names)
 
 
 def test_pattern_that_is_none_is_refused() -> None:
@@ -72,11 +73,11 @@ def test_names_in_another_namespace_are_taken_as_they_are() -> None:
     link = XdpLink(interfaces=InterfaceSelector(names=("eth5",)), netns="/run/netns/x")
     wants, unmatched = resolve(spec(link), HERE)
     assert [(want.interface, want.index) for want in wants] == [("eth5", 0)]
-    assert unmatched == ()
+    assert unmatched == Unmatched()
 
 
 def test_discovery_in_another_namespace_is_refused() -> None:
-    with pytest.raises(NotYet, match="must be named"):
+    with pytest.raises(InvalidSpec, match="must be named"):
         resolve(spec(XdpLink(interfaces=InterfaceSelector(discover=True), netns="/run/netns/x")), HERE)
 
 

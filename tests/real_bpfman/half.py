@@ -12,6 +12,7 @@ from pathlib import Path
 
 from conductor.agent import map_layouts
 from conductor.bpf.maps import open_map
+from conductor.managers.kernel_containers import CgroupContainers
 from conductor.managers.kernel_half import KernelHalf, KernelWish
 from conductor.model.events import Event
 from conductor.model.facts import Interface
@@ -62,6 +63,7 @@ class Node:
                 boot_id=BOOT,
                 owner=self.bed.owner,
                 interfaces=FakeInterfaces(Interface(index=1, name="lo", up=True)),
+                containers=CgroupContainers(look_seconds=0.1),
                 publish=self._publish,
                 clock=time.time,
                 layouts=map_layouts,
