@@ -14,6 +14,7 @@ import base64
 import hashlib
 import json
 import secrets
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -88,6 +89,7 @@ class FakeRegistry:
     manifests: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
     """By repository and tag or digest."""
     seen: list[Seen] = field(default_factory=list)
+    tls: ssl.SSLContext | None = None
     address: str = ""
     """HOST:PORT."""
     issued: dict[str, tuple[str, float]] = field(default_factory=dict)
@@ -104,13 +106,17 @@ class FakeRegistry:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, "127.0.0.1", 0)
+            site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=registry.tls)
             await site.start()
             host, port = runner.addresses[0][:2]
             registry.address = f"{host}:{port}"
             yield registry
         finally:
             await runner.cleanup()
+
+    @property
+    def origin(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{self.address}"
 
     def put_blob(self, body: bytes) -> str:
         self.blobs[digest_of(body)] = body
@@ -175,7 +181,7 @@ class FakeRegistry:
     def _challenge(self, repository: str, actions: str) -> web.Response:
         wish = 'Basic realm="fake"'
         if self.tokens:
-            realm = self.realm or f"http://{self.address}/token"
+            realm = self.realm or f"{self.origin}/token"
             wish = f'Bearer realm="{realm}",service="fake",scope="repository:{repository}:{actions}"'
         return self._error(401, "UNAUTHORIZED", "authentication required", {"WWW-Authenticate": wish})
 
