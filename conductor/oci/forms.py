@@ -98,6 +98,11 @@ class Parts:
         )
 
     @property
+    def needs_config(self) -> bool:
+        """Whether the config says something that matters here."""
+        return self.config.media_type in CONTAINER_CONFIGS or self.config.media_type == CNCF_CONFIG
+
+    @property
     def types(self) -> tuple[str, ...]:
         """Every type it names, what it calls itself first."""
         return (self.artifact_type, self.config.media_type, *(layer.media_type for layer in self.layers))

@@ -68,6 +68,13 @@ class Incoming:
                 if not is_disk_full(exc) or not self._free():
                     raise
 
+    def restart(self) -> None:
+        """Throw away what was written. Raises `StateUnwritable`."""
+        with disk_errors(f"{self._folder.path} cannot be written"):
+            self._file.seek(0)
+            self._file.truncate()
+        self._hash, self.size = hashlib.sha256(), 0
+
     def check(self, digest: str, size: int) -> None:
         """Compare with what was announced. Raises `ImageDamaged`, naming the digest."""
         if self.size != size:

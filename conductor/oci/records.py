@@ -60,7 +60,7 @@ class ImageRecord:
         return cls(
             reference=_text(raw, "reference"),
             digest=raw["digest"],
-            kind=ImageKind(raw.get("kind")),
+            kind=ImageKind(_text(raw, "kind")),
             content=raw["content"],
             size=int(_number(raw, "size")),
             pulled=_number(raw, "pulled"),

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from conductor.oci.records import ImageRecord, TagRecord, is_digest
 __all__ = ["ImageStore", "StoreCounts"]
 
 _CHUNK: Final = 1 << 20
+GRACE: Final = 60.0
+"""Seconds after a pull or use in which an image is not evicted: whoever asked for it is about to hold it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,16 @@ class StoreCounts:
 class ImageStore:
     """Own the directory. Thread-safe."""
 
-    def __init__(self, *, root: Path, blobs: Folder, fresh: Folder, ledger: Ledger, limit: int) -> None:
+    def __init__(
+        self, *, root: Path, blobs: Folder, fresh: Folder, ledger: Ledger, limit: int, grace: float = GRACE
+    ) -> None:
         self._root, self._blobs, self._fresh, self._ledger, self._limit = root, blobs, fresh, ledger, limit
+        self._grace = grace
         self._lock = threading.RLock()
         self._sizes: dict[str, int] = {}
         self._holders: dict[str, set[str]] = {}
+        self._retained: frozenset[str] = frozenset()
+        self._recent: dict[str, float] = {}
         self._reserved = 0
         self._landing = ""
         """The file that is there and whose record is not yet."""
@@ -59,7 +67,7 @@ class ImageStore:
 
     @classmethod
     @contextmanager
-    def opened(cls, root: Path, *, bytes_limit: int) -> Iterator[Self]:
+    def opened(cls, root: Path, *, bytes_limit: int, grace: float = GRACE) -> Iterator[Self]:
         """Open or make the cache; for one process at a time. Raises `StateUnwritable`, `StoreFull`."""
         with ExitStack() as stack:
             top = stack.enter_context(Folder.opened(root.absolute(), alone=True))
@@ -71,7 +79,7 @@ class ImageStore:
                 fresh=fresh,
             )
             blobs = stack.enter_context(stack.enter_context(top.inner("blobs")).inner("sha256"))
-            store = cls(root=blobs.path, blobs=blobs, fresh=fresh, ledger=ledger, limit=bytes_limit)
+            store = cls(root=blobs.path, blobs=blobs, fresh=fresh, ledger=ledger, limit=bytes_limit, grace=grace)
             with disk_errors(f"the image cache {root} cannot be read"):
                 store._load()
             yield store
@@ -95,7 +103,7 @@ class ImageStore:
     def images(self) -> tuple[ImageStatus, ...]:
         """List what is held, sorted by reference."""
         with self._lock:
-            found = [one.status(in_use=one.record.digest in self._holders) for one in self._ledger.held()]
+            found = [one.status(in_use=self._is_held(one.record.digest)) for one in self._ledger.held()]
         return tuple(sorted(found, key=lambda one: (one.reference, one.digest, one.kind)))
 
     def tagged(self, reference: Reference) -> str:
@@ -103,11 +111,14 @@ class ImageStore:
         with self._lock:
             return self._ledger.tagged(str(reference))
 
-    def record(self, digest: str, kind: ImageKind, *, architecture: str) -> ImageRecord | None:
-        """Answer what is known of an image, by the digest it resolved to; None where it is not held."""
+    def record(self, digest: str, kind: ImageKind | None, *, architecture: str) -> ImageRecord | None:
+        """Answer what is known of an image, by the digest it resolved to; None where it is not there.
+
+        Without a `kind` it is whichever there is.
+        """
         with self._lock:
-            held = self._ledger.find(kind, digest)
-        return held.record if held is not None and held.record.architecture == architecture else None
+            found = [self._ledger.find(one, digest) for one in ([kind] if kind else ImageKind)]
+        return next((one.record for one in found if one and one.record.architecture == architecture), None)
 
     def use(self, record: ImageRecord, *, holder: str = "") -> Path | None:
         """Answer the file of an image, checked once after each start; None where it is gone or damaged.
@@ -142,6 +153,11 @@ class ImageStore:
             holders.discard(holder)
             if not holders:
                 self._holders.pop(digest, None)
+
+    def retain(self, digests: Collection[str]) -> None:
+        """Say which images are needed, beside those that somebody holds; the ones said before are not any more."""
+        with self._lock:
+            self._retained = frozenset(digests)
 
     @contextmanager
     def incoming(self, most: int) -> Iterator[Incoming]:
@@ -186,7 +202,7 @@ class ImageStore:
     def prune(self) -> tuple[ImageStatus, ...]:
         """Remove every image that nobody holds; answer those. Raises `StateUnwritable`."""
         with self._lock, disk_errors(f"{self._root} cannot be pruned"):
-            loose = [one for one in self._ledger.held() if one.record.digest not in self._holders]
+            loose = [one for one in self._ledger.held() if not self._is_held(one.record.digest)]
             for one in loose:
                 self._forget(one.record)
             for content in self._orphans():
@@ -225,12 +241,24 @@ class ImageStore:
             self._forget(record)
 
     def _hold_for(self, digest: str, holder: str) -> None:
+        self._recent[digest] = time.monotonic()
         if holder:
             self.hold(digest, holder)
 
+    def _is_held(self, digest: str) -> bool:
+        return digest in self._holders or digest in self._retained
+
+    def _is_spared(self, digest: str) -> bool:
+        """Whether no eviction may touch it: it is held, or was asked for a moment ago."""
+        recent = self._recent.get(digest)
+        if recent is not None and time.monotonic() - recent >= self._grace:
+            del self._recent[digest]
+            recent = None
+        return recent is not None or self._is_held(digest)
+
     def _make_room(self, size: int) -> None:
         """Evict until there is room; nothing, where that could not be enough."""
-        held = {one.record.content for one in self._ledger.held() if one.record.digest in self._holders}
+        held = {one.record.content for one in self._ledger.held() if self._is_spared(one.record.digest)}
         kept = self._reserved + sum(self._sizes.get(content, 0) for content in held)
         if kept + size > self._limit:
             raise StoreFull(
@@ -246,7 +274,7 @@ class ImageStore:
             for content in self._orphans():
                 self._count(evictions=1, evicted_bytes=self._drop_file(content))
                 return True
-            loose = [one for one in self._ledger.held() if one.record.digest not in self._holders]
+            loose = [one for one in self._ledger.held() if not self._is_spared(one.record.digest)]
             if loose:
                 freed = self._forget(min(loose, key=lambda one: one.used).record)
                 self._count(evictions=1, evicted_bytes=freed)
@@ -260,6 +288,7 @@ class ImageStore:
     def _forget(self, record: ImageRecord) -> int:
         """Remove an image, and its file unless another runs the same; answer the bytes that became free."""
         self._ledger.forget(record)
+        self._recent.pop(record.digest, None)
         return 0 if self._ledger.runs(record.content) else self._drop_file(record.content)
 
     def _drop_file(self, content: str) -> int:

@@ -19,7 +19,7 @@ from conductor.model.image import ImageKind
 from conductor.model.manifest_fields import shown
 from conductor.oci.contents import is_file
 
-__all__ = ["Member", "UnpackLimits", "choose_member", "extract", "survey"]
+__all__ = ["Member", "UnpackLimits", "choose_member", "extract", "refuse_large", "survey"]
 
 _CHUNK: Final = 256 << 10
 _BUFFER: Final = 64 << 10
@@ -61,7 +61,7 @@ class Member:
     index: int
     """Its place; -1 where the layer is the file itself."""
     name: str
-    """Base name: where the archive would have it put does not matter."""
+    """Base name: where the archive would have it put does not matter. Of a bare file what it should end in."""
     size: int
     is_plain: bool
     """A regular file; links, devices and sparse files are not."""
@@ -70,8 +70,10 @@ class Member:
 def survey(layer: BinaryIO, limits: UnpackLimits) -> tuple[Member, ...]:
     """List what a layer holds. Raises `ImageUnusable`, `ImageTooLarge`."""
     with _read(layer, limits) as stream:
-        if is_file(stream.peek()):
-            return (Member(-1, "", sum(map(len, stream.chunks())), is_plain=True),)
+        head = stream.peek()
+        if is_file(head):
+            name = ".wasm" if head == b"\0asm" else ".o"
+            return (Member(-1, name, sum(map(len, stream.chunks())), is_plain=True),)
         with _opened(stream) as archive:
             return tuple(_member(i, info) for i, info in _infos(archive, stream, limits))
 
@@ -94,11 +96,7 @@ def choose_member(members: Sequence[Member], kind: ImageKind, names: Sequence[st
 
 def extract(layer: BinaryIO, member: Member, write: Callable[[bytes], object], limits: UnpackLimits) -> None:
     """Copy one file out of a layer. Raises `ImageUnusable`, `ImageTooLarge`."""
-    if member.size > limits.file:
-        raise ImageTooLarge(
-            f"{shown(member.name) if member.name else 'the file'} in it is {member.size} bytes, past "
-            f"{limits.file >> 20} MiB; strip it (llvm-strip -g, wasm-opt -Oz)"
-        )
+    refuse_large(member, limits)
     with _read(layer, limits) as stream:
         if member.index < 0:
             for chunk in stream.chunks():
@@ -112,6 +110,15 @@ def extract(layer: BinaryIO, member: Member, write: Callable[[bytes], object], l
                         write(chunk)
                     return
     raise ImageUnusable("its layer changed while it was read")
+
+
+def refuse_large(member: Member, limits: UnpackLimits) -> None:
+    """Check a file's size against its ceiling. Raises `ImageTooLarge`."""
+    if member.size > limits.file:
+        raise ImageTooLarge(
+            f"{shown(member.name)} in it is {member.size} bytes, past {limits.file >> 20} MiB; strip it "
+            "(llvm-strip -g, wasm-opt -Oz)"
+        )
 
 
 def _fits(name: str, kind: ImageKind) -> bool:

@@ -44,8 +44,8 @@ def put(store: ImageStore, content: bytes, name: str = "a", holder: str = "", ki
 
 
 @contextmanager
-def opened(tmp_path: Path, limit: int = LIMIT) -> Iterator[ImageStore]:
-    with ImageStore.opened(tmp_path / "cache", bytes_limit=limit) as store:
+def opened(tmp_path: Path, limit: int = LIMIT, grace: float = 0.0) -> Iterator[ImageStore]:
+    with ImageStore.opened(tmp_path / "cache", bytes_limit=limit, grace=grace) as store:
         yield store
 
 
@@ -155,6 +155,28 @@ def test_what_is_held_is_never_evicted(tmp_path: Path) -> None:
         store.release(digest_of(b"held"), "program")
         put(store, b"z" * 8000, "large")
         assert names(store) == ["large"]
+
+
+def test_what_was_just_pulled_is_not_evicted_before_anybody_can_hold_it(tmp_path: Path) -> None:
+    with opened(tmp_path, grace=60) as store:
+        put(store, bytes(6000), "fresh")
+        with pytest.raises(StoreFull):
+            put(store, bytes(5000), "new")
+        assert names(store) == ["fresh"]
+        assert not store.images()[0].in_use
+
+
+def test_what_is_retained_stays_until_it_is_not_named_any_more(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        record = put(store, bytes(6000), "wished")
+        store.retain([record.digest])
+        assert store.images()[0].in_use
+        assert store.prune() == ()
+        with pytest.raises(StoreFull):
+            put(store, bytes(5000), "new")
+        store.retain([])
+        put(store, bytes(5000), "new")
+        assert names(store) == ["new"]
 
 
 def test_a_full_store_says_what_holds_it_and_evicts_nothing_in_vain(tmp_path: Path) -> None:

@@ -37,19 +37,19 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_said_and_leaves_nothing_half_written(small_disk: Path) -> None:
-    with ImageStore.opened(small_disk / "cache", bytes_limit=1 << 30) as store:
+    with ImageStore.opened(small_disk / "cache", bytes_limit=1 << 30, grace=0) as store:
         kept = put(store, b"k" * 100_000, "kept", holder="program")
         with pytest.raises(StoreFull, match="No space left on device; free space on that disk, or prune images"):
             put(store, b"n" * 400_000, "new")
         assert names(store) == ["kept"]
         assert store.use(kept) is not None
         assert list((small_disk / "cache" / "tmp").iterdir()) == []
-    with ImageStore.opened(small_disk / "cache", bytes_limit=1 << 30) as store:
+    with ImageStore.opened(small_disk / "cache", bytes_limit=1 << 30, grace=0) as store:
         assert store.use(kept) is not None
 
 
 def test_a_full_disk_makes_room_of_what_nobody_holds(small_disk: Path) -> None:
-    with ImageStore.opened(small_disk / "cache", bytes_limit=1 << 30) as store:
+    with ImageStore.opened(small_disk / "cache", bytes_limit=1 << 30, grace=0) as store:
         for i in range(6):
             put(store, bytes([i]) * 80_000, str(i))
         assert "5" in names(store)
@@ -61,7 +61,7 @@ import sys, os
 from pathlib import Path
 from conductor.oci.store import ImageStore
 from tests.oci.test_store import put
-with ImageStore.opened(Path(sys.argv[1]), bytes_limit=3_000_000) as store:
+with ImageStore.opened(Path(sys.argv[1]), bytes_limit=3_000_000, grace=0) as store:
     print("open", flush=True)
     i = 0
     while True:
@@ -83,7 +83,7 @@ def test_killed_at_any_moment_what_is_there_is_whole(tmp_path: Path) -> None:
             assert writer.stdout.readline() == b"open\n"
             time.sleep(rng.uniform(0, 0.3))
             writer.send_signal(signal.SIGKILL)
-        with ImageStore.opened(tmp_path / "cache", bytes_limit=3_000_000) as store:
+        with ImageStore.opened(tmp_path / "cache", bytes_limit=3_000_000, grace=0) as store:
             assert store.counts.set_aside == store.counts.damaged == 0
             for image in store.images():
                 record = store.record(image.digest, ImageKind.WASM, architecture="amd64")
