@@ -13,7 +13,7 @@ from conductor.cli import shapes
 from conductor.cli.output import Column, Document, Table, columns, note, state_style
 from conductor.cli.session import seconds, with_agent
 from conductor.model.agent import Usage
-from conductor.model.status import Cost
+from conductor.model.status import Cost, StreamCost
 
 if TYPE_CHECKING:
     from conductor.client import Agent
@@ -131,13 +131,27 @@ def _between(old: Cost | None, new: Cost, span: float) -> dict[str, Any]:
         "seriesRefused": new.series_refused,
         "eventsPerSecond": per_second("events_delivered"),
         "eventsDelivered": new.events_delivered,
+        "eventsTaken": new.events_taken,
+        "eventsQueued": new.events_queued,
         "eventsDropped": dict(new.events_dropped),
+        "kernelLosses": new.kernel_losses,
+        "streams": {name: _books(stream) for name, stream in new.streams.items()},
         "logLinesDropped": new.log_lines_dropped,
         "ticks": new.ticks,
         "tickSeconds": new.tick_seconds,
         "cpuSeconds": new.cpu_seconds,
         "kernelRunSeconds": new.kernel_run_seconds,
         "kernelRuns": new.kernel_runs,
+    }
+
+
+def _books(stream: StreamCost) -> dict[str, Any]:
+    return {
+        "taken": stream.taken,
+        "delivered": stream.delivered,
+        "queued": stream.queued,
+        "dropped": dict(stream.dropped),
+        "kernelLosses": stream.kernel_losses,
     }
 
 

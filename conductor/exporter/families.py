@@ -18,6 +18,7 @@ def _gauge(name: str, help_: str, *labels: str, unit: str = "") -> MetricSpec:
 
 
 _P: Final = "program"
+_S: Final = "stream"
 
 PROGRAM: Final = (
     _gauge("program_up", "Whether the program runs.", _P),
@@ -36,6 +37,11 @@ PROGRAM: Final = (
     ),
     _counter("program_events_delivered_total", "Events handed to the program.", _P),
     _counter("program_events_dropped_total", "Events lost before the program, by reason.", _P, "reason"),
+    _counter("program_stream_events_taken_total", "Events taken from one ring buffer.", _P, _S),
+    _gauge("program_stream_events_queued", "Events of one ring buffer that wait.", _P, _S),
+    _counter("program_stream_events_delivered_total", "Events of one ring buffer handed over.", _P, _S),
+    _counter("program_stream_events_dropped_total", "Events of one ring buffer lost, by reason.", _P, _S, "reason"),
+    _counter("program_stream_kernel_losses_total", "Events that one ring buffer refused, where counted.", _P, _S),
     _gauge("program_series", "Series of the program on this page.", _P),
     _counter("program_series_refused_total", "Series refused by the budget.", _P),
     _counter("program_series_lost_writes_total", "Writes to refused or forgotten series.", _P),

@@ -12,7 +12,7 @@ from conductor.exporter.page import Page
 from conductor.exporter.process import process_usage
 from conductor.exporter.store import SeriesStore
 from conductor.exporter.table import Row
-from conductor.model.status import Cost, KernelStatus, ProgramStatus, State
+from conductor.model.status import Cost, KernelStatus, ProgramStatus, State, StreamCost
 
 __all__ = ["Build", "Calls", "Queue", "SelfMetrics"]
 
@@ -179,6 +179,21 @@ class SelfMetrics:
             for reason, count in cost.events_dropped.items()
         }
         self._board.show("conductor_program_events_dropped_total", dropped)
+        self._streams({(name, stream): books for name, cost in costs.items() for stream, books in cost.streams.items()})
+
+    def _streams(self, books: Mapping[tuple[str, str], StreamCost]) -> None:
+        def show(name: str, values: Mapping[Row, float]) -> None:
+            self._board.show(f"conductor_program_stream_{name}", values)
+
+        show("events_taken_total", {row: float(one.taken) for row, one in books.items()})
+        show("events_queued", {row: float(one.queued) for row, one in books.items()})
+        show("events_delivered_total", {row: float(one.delivered) for row, one in books.items()})
+        known = {row: one.kernel_losses for row, one in books.items()}
+        show("kernel_losses_total", {row: float(count) for row, count in known.items() if count is not None})
+        show(
+            "events_dropped_total",
+            {(*row, why): float(count) for row, one in books.items() for why, count in one.dropped.items()},
+        )
 
     def _latest(self, name: str, cost: Cost) -> tuple[int, float, float]:
         ticks, seconds, mean = self._ticks.get(name, (0, 0.0, 0.0))

@@ -12,7 +12,7 @@ from conductor.exporter.metrics import Build, SelfMetrics
 from conductor.model.ids import Name, ProgramId
 from conductor.model.kernel import BuiltinObject, KernelFunctionStatus, KernelProgramSpec, KernelType
 from conductor.model.program import BuiltinSource, Source, UserProgramSpec
-from conductor.model.status import Condition, Cost, KernelStatus, ProgramStatus, State
+from conductor.model.status import Condition, Cost, KernelStatus, ProgramStatus, State, StreamCost
 
 
 @dataclass
@@ -85,6 +85,20 @@ def test_costs(own: SelfMetrics, shown: Any) -> None:
     }  # fmt: skip
     assert {name: shown(f"program_{name}") for name in wanted} == {name: {("p",): v} for name, v in wanted.items()}
     assert shown("program_events_dropped_total") == {("p", "full"): 3.0}
+
+
+def test_books_by_stream(own: SelfMetrics, shown: Any) -> None:
+    streams = {
+        "execs": StreamCost(taken=9, delivered=5, queued=1, dropped={"inbox_full": 3}, kernel_losses=2),
+        "exits": StreamCost(taken=4, delivered=4),
+    }
+    own.update(programs=[], costs=[Cost(name=Name("p"), streams=streams)])
+    execs, exits = ("p", "execs"), ("p", "exits")
+    assert shown("program_stream_events_taken_total") == {execs: 9.0, exits: 4.0}
+    assert shown("program_stream_events_delivered_total") == {execs: 5.0, exits: 4.0}
+    assert shown("program_stream_events_queued") == {execs: 1.0, exits: 0.0}
+    assert shown("program_stream_events_dropped_total") == {("p", "inbox_full", "execs"): 3.0}
+    assert shown("program_stream_kernel_losses_total") == {execs: 2.0}  # the other ring's are not counted
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from conductor.wasm.hostcalls.wasi import FUNCTIONS, MODULES
 from conductor.wasm.needs import Needs, needs_text
 from conductor.wasm.sections import custom_section
 
-__all__ = ["Wat", "counting", "ring_counter", "stream_counter"]
+__all__ = ["Wat", "counting", "ring_counter", "stream_counter", "trap_once"]
 
 _WORDS = {Type.I32: "i32", Type.I64: "i64"}
 _CALLS = {one.name: ([kind for _, kind in one.parameters], [one.result], MODULE) for one in IMPORTS} | {
@@ -123,6 +123,12 @@ def ring_counter(
       (drop (call $metric_write (i32.const 1) (i32.const {ids}) (i32.const {values}) (i32.const 2)))
       {on_events} (i32.const 0)"""
     return wat.build(start=start, events=events, save=save, healthy=healthy, needs=needs, pages=6)
+
+
+def trap_once() -> str:
+    """For `on_events`: break over the first records that any instance of the program is given."""
+    return """(if (i32.lt_s (call $state_read (i32.const 1000) (i32.const 8)) (i32.const 0))
+      (then (drop (call $state_write (i32.const 1000) (i32.const 1))) unreachable))"""
 
 
 def stream_counter(needs: Needs, names: tuple[str, ...], *, buffer: int = 65_536, on_events: str = "") -> bytes:

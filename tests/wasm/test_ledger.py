@@ -19,7 +19,7 @@ from conductor.model.program import Limits
 from conductor.wasm.instance import WasmInstance
 from conductor.wasm.needs import Needs
 from tests.wasm.conftest import Loaded
-from tests.wasm.guests import ring_counter, stream_counter
+from tests.wasm.guests import ring_counter, stream_counter, trap_once
 from tests.wasm.rings import balances, consumed, emit, opened, until
 from tests.wasm.world import Worlds
 
@@ -75,11 +75,6 @@ def test_each_stream_balances_while_one_is_flooded(world: Worlds, two_rings: Bpf
     asyncio.run(run())
 
 
-def trapping_once() -> str:
-    """Break over the records of a first instance: whose saved state is still empty."""
-    return "(if (i32.lt_s (call $state_read (i32.const 1000) (i32.const 8)) (i32.const 0)) (then unreachable))"
-
-
 async def broken(one: WasmInstance, make: Callable[[], object]) -> None:
     """Have it trap over records that are made."""
     failed = asyncio.Event()
@@ -98,7 +93,7 @@ def getppid(times: int) -> Callable[[], object]:
 
 def test_what_waited_goes_to_the_next_instance(world: Worlds, events: BpfObject) -> None:
     """Only the batch that trapped is lost; the ring, which nobody else reads, keeps what comes meanwhile."""
-    module = stream_counter(Needs(), ("events",), buffer=4096, on_events=trapping_once())
+    module = stream_counter(Needs(), ("events",), buffer=4096, on_events=trap_once())
 
     async def run() -> None:
         async with world() as here:
@@ -111,7 +106,6 @@ def test_what_waited_goes_to_the_next_instance(world: Worlds, events: BpfObject)
                 assert balances(before)
                 assert set(before.events_dropped) == {"trap"}
                 await emit(30)
-                here.cells.cell(one.name).store(b"x")  # type: ignore[arg-type] # a plain name
                 two = await here.open(module, maps={"events": second}, grants=consumed("events"))
                 lost = before.events_dropped["trap"]
                 await until(lambda: two.cost().events_delivered == 150 - lost)
@@ -126,7 +120,7 @@ def test_what_waited_goes_to_the_next_instance(world: Worlds, events: BpfObject)
 
 def test_a_neighbour_on_the_same_ring_costs_it_no_record(world: Worlds, events: BpfObject) -> None:
     """The neighbour empties the ring while the program is down; its place there was kept."""
-    module = stream_counter(Needs(), ("events",), on_events=trapping_once())
+    module = stream_counter(Needs(), ("events",), on_events=trap_once())
 
     async def run() -> None:
         async with world() as here:
@@ -137,7 +131,6 @@ def test_a_neighbour_on_the_same_ring_costs_it_no_record(world: Worlds, events: 
                 await one.close()
                 await emit(300)
                 await until(lambda: two.cost().events_delivered == 320)
-                here.cells.cell(one.name).store(b"x")  # type: ignore[arg-type] # a plain name
                 three = await here.open(module, maps={"events": third}, grants=consumed("events"))
                 lost = one.cost().events_dropped["trap"]
                 await until(lambda: three.cost().events_delivered == 320 - lost)

@@ -20,7 +20,7 @@ from conductor.wasm.needs import Needs, needs_text
 from conductor.wasm.sections import custom_section
 from tests.api.raw import ask, framed, record, text
 from tests.e2e.node import Node, launched, told
-from tests.wasm.guests import Wat, counting, ring_counter
+from tests.wasm.guests import Wat, counting, ring_counter, stream_counter, trap_once
 from tests.wasm.test_compile import bomb
 from tests.wasm.test_hostile import HOST_LOOP, LOGS, SPIN
 from tests.wasm.test_maps import summing
@@ -97,6 +97,29 @@ def test_a_ring_reaches_a_guest_and_its_update(
     page = node.series()
     assert told(page, "conductor_program_events_taken_total", program="one") == 500
     assert told(page, "conductor_program_events_delivered_total", program="one") == 500
+
+
+def test_a_failure_costs_only_the_records_it_failed_over(
+    node: Node, put: Put, compiled: Callable[[str], Path], kernel_pid: int
+) -> None:
+    """The page's books add up over both instances, and by stream."""
+    kernel_program(node, compiled("events"), kernel_pid)
+    module = put("once", stream_counter(EVENTS, ("events",), buffer=4096, on_events=trap_once()))
+    node.cli("load", "wasm", module, "--map", "events=calls:consume")
+    emit(150)  # its ring holds 170 while it is down
+    books = "conductor_program_stream_events_"
+    labels = {"program": "once", "stream": "events"}
+
+    def lost() -> float:
+        return told(node.series(), f"{books}dropped_total", reason="trap", **labels)
+
+    node.wait_for(lambda: told(node.series("?program=once"), "streamed_total", stream="events") == 150 - lost(), "rest")
+    node.wait_for(lambda: told(node.series(), f"{books}delivered_total", **labels) == 150 - lost(), "its books")
+    page = node.series()
+    assert 0 < lost() < 150
+    assert told(page, f"{books}taken_total", **labels) == 150
+    assert told(page, "conductor_program_events_taken_total", program="once") == 150
+    assert told(page, "conductor_program_restarts_total", program="once") == 1
 
 
 def test_a_client_of_old_loads_a_module_with_a_map(node: Node, put: Put, compiled: Callable[[str], Path]) -> None:

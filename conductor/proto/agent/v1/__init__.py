@@ -236,6 +236,23 @@ class ProgramUsage(betterproto.Message):
     log_lines_dropped: int = betterproto.uint64_field(11)
     ticks: int = betterproto.uint64_field(12)
     tick_seconds: float = betterproto.double_field(13)
+    events_taken: int = betterproto.uint64_field(14)
+    events_queued: int = betterproto.uint64_field(15)
+    kernel_losses: Optional[int] = betterproto.uint64_field(16, optional=True)
+    streams: Dict[str, "StreamUsage"] = betterproto.map_field(
+        17, betterproto.TYPE_STRING, betterproto.TYPE_MESSAGE
+    )
+
+
+@dataclass(eq=False, repr=False)
+class StreamUsage(betterproto.Message):
+    taken: int = betterproto.uint64_field(1)
+    delivered: int = betterproto.uint64_field(2)
+    queued: int = betterproto.uint64_field(3)
+    dropped: Dict[str, int] = betterproto.map_field(
+        4, betterproto.TYPE_STRING, betterproto.TYPE_UINT64
+    )
+    kernel_losses: Optional[int] = betterproto.uint64_field(5, optional=True)
 
 
 @dataclass(eq=False, repr=False)
