@@ -9,13 +9,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from conductor.cli.wasm_project import Language, sdk_folder
 from conductor.cli.wasm_tools import missing
+from tests.e2e.node import Node, launched
 
 ROOT = Path(__file__).parents[2]
 REQUIRED = tuple(Language(name) for name in os.environ.get("CONDUCTOR_SDK", "").split(",") if name)
@@ -64,3 +65,11 @@ def made(conduct: Conduct, tmp_path_factory: pytest.TempPathFactory) -> Make:
         return folder
 
     return make
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    """A node with the real loader."""
+    with launched() as node:
+        node.start("--kernel", "embedded")
+        yield node

@@ -6,25 +6,17 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from conductor.cli.wasm_project import Language
 from conductor.cli.wasm_tools import missing
-from tests.e2e.node import Node, launched
+from tests.e2e.node import Node
 from tests.sdk.conftest import LANGUAGES, REQUIRED, ROOT, Make, examples_of
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
 GUIDE = (ROOT / "docs/wasm.md").read_text()
-
-
-@pytest.fixture
-def node() -> Iterator[Node]:
-    with launched() as node:
-        node.start("--kernel", "embedded")
-        yield node
 
 
 @pytest.fixture
