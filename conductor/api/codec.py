@@ -7,6 +7,8 @@ from typing import Any
 from grpclib.encoding.base import CodecBase
 from typing_extensions import override
 
+from conductor.api.decoding import decoded
+from conductor.api.encoding import encoded
 from conductor.errors import InvalidSpec
 from conductor.model.protobuf import check
 
@@ -17,18 +19,18 @@ MAX_MESSAGE = 4 << 20
 
 
 class Codec(CodecBase):
-    """Protobuf through betterproto; bad UTF-8 and fields cut short are `InvalidSpec`, never half a message."""
+    """Protobuf by betterproto's classes; bad UTF-8 and fields cut short are `InvalidSpec`, never half a message."""
 
     __content_subtype__ = "proto"
 
     @override
     def encode(self, message: Any, message_type: Any) -> bytes:
-        return bytes(message)
+        return encoded(message)
 
     @override
     def decode(self, data: bytes, message_type: Any) -> Any:
         check(data, message_type)
         try:
-            return message_type().parse(data)
+            return decoded(data, message_type)
         except Exception as error:  # whatever the parser trips over, the bytes are the caller's
             raise InvalidSpec("message", f"cannot be read as {message_type.__name__}") from error

@@ -66,6 +66,8 @@ def limits_spec_of(limits: Limits) -> dict[str, Any]:
     """Print `spec.limits`: what differs from the defaults."""
     keys = {attribute: key for key, attribute, *_ in _COUNTS} | {"cpu": "cpu", "cpu_call": "cpuCall"}
     default = Limits()
+    if limits == default:
+        return {}
     names = (f.name for f in dataclass_fields(Limits))
     return {keys[n]: _plain(getattr(limits, n)) for n in names if getattr(limits, n) != getattr(default, n)}
 
