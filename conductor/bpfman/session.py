@@ -124,11 +124,8 @@ class Session:
 
     async def load(self, load: KernelLoad) -> tuple[KernelLoaded, ...]:
         """Load all programs of one object so that they share its maps; all or nothing."""
-        if load.map_owner is not None and self.daemon.flavour is Flavour.RUST:
-            raise NotSupported(
-                "bpfman 0.6 (Rust) does not share maps between Loads; put the programs into one object, "
-                "or use bpfman's Go daemon or `--kernel embedded`"
-            )
+        if self.daemon.flavour is Flavour.RUST:
+            _check_rust(load)
         if self.daemon.flavour is Flavour.GO:
             load = replace(load, map_owner=await self._root(load.map_owner))
             if len(load.programs) > 1:
@@ -228,3 +225,15 @@ class Session:
             self._counters.errors += 1
             raise
         return answer.message
+
+
+def _check_rust(load: KernelLoad) -> None:
+    """Refuse what the Rust daemon would take and do otherwise."""
+    helps = "or use bpfman's Go daemon or `--kernel embedded`"
+    if load.map_owner is not None:
+        raise NotSupported(
+            f"bpfman 0.6 (Rust) does not share maps between Loads; put the programs into one object, {helps}"
+        )
+    if any(program.type is KernelType.LSM for program in load.programs):
+        # It takes a number that it does not know for its first one, which is XDP.
+        raise NotSupported(f"bpfman 0.6 (Rust) has no LSM programs; load it without them, {helps}")

@@ -56,6 +56,11 @@ def _helper(match: re.Match[str]) -> ConductorError:
     return KernelRefused(f"{match.string}: {helps}")
 
 
+def _forbidden(match: re.Match[str]) -> ConductorError:
+    helps = "this kernel forbids programs of that type, or the daemon lacks CAP_BPF, CAP_PERFMON or CAP_NET_ADMIN"
+    return KernelRefused(f"{match.string}: {helps}; under bpfman XDP and TC need freplace too")
+
+
 def _section(match: re.Match[str]) -> ConductorError:
     helps = 'bpfman 0.6 (Rust) reads no such section; for TCX write SEC("classifier")'
     return ObjectUnreadable(f"{match.string}: {helps}")
@@ -76,6 +81,7 @@ _SAYINGS: tuple[tuple[str, Told], ...] = (
     (r"events/([^/`]+)/([^/`]+)/id", _found("this kernel has no tracepoint {}/{}")),
     (r"tracepoint (\S+) not found(.*)", _found("this kernel has no tracepoint {}{}")),
     (r"Invalid Interface|no such network interface", _found("there is no such interface where the daemon looks")),
+    (r"LoadError \{ io_error: Os \{ code: 1,|load program: operation not permitted", _forbidden),
     (r"Failed to open target netns|setns error", _netns),
     (r"Unable to attach uprobe in container", _helper),
     (r"error resolving symbol|symbol \S+: not found|open executable", _symbol),

@@ -57,6 +57,11 @@ SEEN: list[tuple[Code, str, type[ConductorError]]] = [
     (Code.ABORTED, "error resolving symbol", NotFound),
     (Code.ABORTED, "An error occurred. Failed to open target netns file: No such file or directory", InvalidSpec),
     (Code.ABORTED, "An error occurred. setns error: EINVAL: Invalid argument", InvalidSpec),
+    (
+        Code.INTERNAL,
+        "load program p: failed: program p: load program: operation not permitted (MEMLOCK)",
+        KernelRefused,
+    ),
     (Code.ABORTED, "Unable to attach uprobe in container with pid 7", KernelRefused),
     (Code.ABORTED, "tracefs not found", NotSupported),
     (Code.ABORTED, "`/sys/bus/event_source/devices/kprobe/type`", NotSupported),

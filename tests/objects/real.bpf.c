@@ -16,7 +16,7 @@
 #define NAMED(stem, unique) JOINED(stem, unique)
 #define PROGRAM(stem) NAMED(stem, UNIQUE)
 
-enum { ENTER, EXIT, TCX, UPROBE, URET, KPROBE, FENTRY, FEXIT };
+enum { ENTER, EXIT, TCX, UPROBE, URET, KPROBE, FENTRY, FEXIT, TC, XDP };
 
 const volatile __u32 scale = 1;
 
@@ -64,6 +64,13 @@ int PROGRAM(tcx)(struct __sk_buff *ctx)
 	return -1; /* TCX_NEXT */
 }
 
+SEC("classifier")
+int PROGRAM(tc)(struct __sk_buff *ctx)
+{
+	count(TC);
+	return 0; /* TC_ACT_OK */
+}
+
 SEC("uprobe")
 int PROGRAM(uprobe)(void *ctx)
 {
@@ -85,9 +92,17 @@ int PROGRAM(kprobe)(void *ctx)
 	return 0;
 }
 
+SEC("kretprobe/do_unlinkat")
+int PROGRAM(kret)(void *ctx)
+{
+	count(KPROBE);
+	return 0;
+}
+
 SEC("xdp")
 int PROGRAM(xdp)(struct xdp_md *ctx)
 {
+	count(XDP);
 	return XDP_PASS;
 }
 
@@ -102,6 +117,12 @@ SEC("fexit/do_unlinkat")
 int PROGRAM(fexit)(__u64 *ctx)
 {
 	count(FEXIT);
+	return 0;
+}
+
+SEC("lsm/file_open")
+int PROGRAM(lsm)(__u64 *ctx)
+{
 	return 0;
 }
 

@@ -42,15 +42,20 @@ TYPES = {
     "exit": KernelType.TRACEPOINT,
     "bad": KernelType.TRACEPOINT,
     "tcx": KernelType.TCX,
+    "tc": KernelType.TC,
     "uprobe": KernelType.UPROBE,
     "uret": KernelType.URETPROBE,
     "kprobe": KernelType.KPROBE,
+    "kret": KernelType.KRETPROBE,
     "xdp": KernelType.XDP,
     "fentry": KernelType.FENTRY,
     "fexit": KernelType.FEXIT,
+    "lsm": KernelType.LSM,
 }
-SLOTS = {"enter": 0, "exit": 1, "tcx": 2, "uprobe": 3, "uret": 4}
+SLOTS = {"enter": 0, "exit": 1, "tcx": 2, "uprobe": 3, "uret": 4, "tc": 8, "xdp": 9}
 """Where in `counts` a program counts."""
+TARGETS = {"fentry": "do_unlinkat", "fexit": "do_unlinkat", "lsm": "file_open"}
+"""What is fixed when a program is loaded."""
 
 
 @contextmanager
@@ -117,7 +122,7 @@ class Bed:
         return f"{stem}_{self.mark}"
 
     def function(self, stem: str, *links: TracepointLink) -> KernelFunctionSpec:
-        attach_to = "do_unlinkat" if stem in ("fentry", "fexit") else ""
+        attach_to = TARGETS.get(stem, "")
         return KernelFunctionSpec(name=self.name(stem), type=TYPES[stem], attach_to=attach_to, links=links)
 
     def load(self, *stems: str, **fields: Any) -> KernelLoad:

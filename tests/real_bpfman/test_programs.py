@@ -11,7 +11,6 @@ from conductor.bpfman.road import BpfmanRoad
 from conductor.errors import (
     ConductorError,
     InvalidSpec,
-    KernelRefused,
     NotFound,
     NotSupported,
     ObjectUnreadable,
@@ -133,23 +132,6 @@ def test_verifier_names_program_and_reason(bed: Bed) -> None:
         assert rejected.value.program == bed.name("bad")
         # The Go daemon shortens the verifier's log to its telling line; the others give it whole.
         assert (len(rejected.value.log) == 1) == (bed.flavour is Flavour.GO)
-
-    bed.tell(story)
-
-
-@pytest.mark.parametrize("stem", ["xdp", "fentry", "fexit"])
-def test_types_that_this_kernel_refuses_say_so(bed: Bed, stem: str) -> None:
-    """No trampolines here: fentry and fexit, and XDP where it goes through a dispatcher, which replaces a function."""
-
-    async def story(road: BpfmanRoad) -> None:
-        if bed.flavour is Flavour.LOADER and stem == "xdp":
-            (program,) = await road.load(bed.load(stem))  # ours needs no dispatcher
-            await road.unload(program.id)
-            return
-        with pytest.raises(ConductorError) as refused:
-            await road.load(bed.load(stem))
-        assert isinstance(refused.value, NotSupported if bed.flavour is Flavour.LOADER else KernelRefused)
-        assert await road.loaded({OWNER: bed.owner}) == ()
 
     bed.tell(story)
 
