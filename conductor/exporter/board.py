@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from conductor.exporter.sink import ProgramSeries
-from conductor.exporter.table import Row
+from conductor.exporter.table import Row, Slots
 from conductor.model.metrics import MetricSpec
 
 __all__ = ["Bins", "Board", "Rows"]
 
+_NONE: Slots = np.empty(0, np.int64)
 Rows = Mapping[Row, float]
 """Values by label row; an unknown value is left out, never 0."""
 Bins = Mapping[Row, tuple[Sequence[float], float]]
@@ -24,7 +25,8 @@ class Board:
     def __init__(self, *, sink: ProgramSeries, specs: Iterable[MetricSpec]) -> None:
         self._sink = sink
         self._handles = {spec.name: sink.declare(spec) for spec in specs}
-        self._shown: dict[str, dict[Row, int]] = {name: {} for name in self._handles}
+        self._shown: dict[str, tuple[list[Row], Slots]] = {name: ([], _NONE) for name in self._handles}
+        """Rows of each family, in the order in which they were told last, and their ids."""
 
     def show(self, name: str, rows: Rows) -> None:
         """Make these rows all that a counter or gauge shows."""
@@ -38,12 +40,15 @@ class Board:
             counts, sums = zip(*rows.values(), strict=True)
             self._sink.set_bins(ids, np.array(counts, np.float64), np.array(sums, np.float64))
 
-    def _ids(self, name: str, rows: Mapping[Row, object]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        shown = self._shown[name]
-        fresh = [row for row in rows if row not in shown]
-        if fresh:
-            shown.update(zip(fresh, self._sink.intern(self._handles[name], fresh).tolist(), strict=True))
-        if len(shown) > len(rows):
-            gone = [row for row in shown if row not in rows]
-            self._sink.remove(np.array([shown.pop(row) for row in gone], np.int64))
-        return np.array([shown[row] for row in rows], np.int64)
+    def _ids(self, name: str, rows: Mapping[Row, object]) -> Slots:
+        # Lists, not dictionaries: thousands of programs have their rows here, which seldom change.
+        told, (shown, ids) = list(rows), self._shown[name]
+        if told == shown:
+            return ids
+        gone = [at for at, row in enumerate(shown) if row not in rows]
+        if gone:
+            self._sink.remove(ids[gone])
+        fresh = self._sink.intern(self._handles[name], told)
+        same = dict(zip(shown, shown, strict=True))  # the sink has the rows of first sight: keep no second ones
+        self._shown[name] = ([same.get(row, row) for row in told], fresh)
+        return fresh

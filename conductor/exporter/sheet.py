@@ -44,7 +44,7 @@ class Sheet:
 
     def __init__(self, spec: MetricSpec, *, lines: int) -> None:
         self.spec = spec
-        self._headers = {openmetrics: header(spec, openmetrics=openmetrics) for openmetrics in (False, True)}
+        self._headers = tuple(header(spec, openmetrics=openmetrics) for openmetrics in (False, True))
         self._lines = lines
         self._rows_per_block = max(1, _LINES // lines)
         self._rows = 0

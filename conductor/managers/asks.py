@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from conductor.managers.wake import Wake
+
 __all__ = ["Asks"]
 
 
@@ -14,7 +16,7 @@ class Asks:
         self.latest = 1
         """Number of the latest request; being made is the first."""
         self.answered = 0
-        self.wake = asyncio.Event()
+        self.wake = Wake()
         self._outcome: Exception | None = None
         self._waiters: list[tuple[int, asyncio.Future[Exception | None]]] = []
 

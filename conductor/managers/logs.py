@@ -6,7 +6,6 @@ import asyncio
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from conductor.model.agent import LogLine
@@ -16,6 +15,8 @@ from conductor.ports import LogSink
 __all__ = ["LogBook", "LogLine"]
 
 KEPT_LINES = 1000
+_SPARE_LINES = 64
+"""So many more are kept before the oldest are cut off, all at once."""
 LINE_BYTES = 4096
 FOLLOWED_LINES = 1000
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -82,13 +83,14 @@ class _Ring:
         self.dropped = 0
         self.followers: list[_Follower] = []
         self._name, self._clock = name, clock
-        self._lines: deque[LogLine] = deque(maxlen=kept)
+        self._kept = kept
+        self._lines: list[LogLine] = []  # an empty deque takes 760 bytes, and most programs say little
         self._lock = threading.Lock()
         self._tokens, self._filled = 0.0, float("-inf")
 
     def lines(self) -> tuple[LogLine, ...]:
         with self._lock:
-            return tuple(self._lines)
+            return tuple(self._lines[-self._kept :])
 
     def write(self, level: str, message: str, *, counts: bool = True) -> None:
         line = LogLine(
@@ -102,6 +104,8 @@ class _Ring:
                 self.dropped += 1
                 return
             self._lines.append(line)
+            if len(self._lines) > self._kept + _SPARE_LINES:
+                del self._lines[: -self._kept]
             followers = tuple(self.followers)
         log.log(LEVELS[line.level], "%s: %s", line.program, line.message)
         for follower in followers:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from conductor.errors import BudgetExceeded, ConductorError, ProgramCrashed
+from conductor.managers.wake import Wake
 from conductor.ports import BreaksBetweenTicks, Instance
 
 __all__ = ["TickCounts", "Ticker"]
@@ -40,7 +41,7 @@ class Ticker:
         told: Callable[[ConductorError | None], None],
     ) -> None:
         self._instance, self._counts, self._clock, self._told = instance, counts, clock, told
-        self._broken = asyncio.Event()
+        self._broken = Wake()
         self.lock = asyncio.Lock()
         self.fatal: ConductorError | None = None
         """Why the instance is beyond use."""
