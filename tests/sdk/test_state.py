@@ -55,14 +55,16 @@ def test_an_update_goes_on_with_the_state(node: Node, watcher: Path) -> None:
     assert ticks(node) > counted
 
 
-def test_a_restart_goes_on_with_the_state(node: Node, watcher: Path) -> None:
+@pytest.mark.usefixtures("watcher")
+def test_a_restart_goes_on_with_the_state(node: Node) -> None:
     late = worst(node)
     node.cli("restart", "psi_watch")
     ticking(node)
     assert worst(node) >= late
 
 
-def test_a_new_agent_goes_on_with_the_state_that_was_saved(node: Node, watcher: Path) -> None:
+@pytest.mark.usefixtures("watcher")
+def test_a_new_agent_goes_on_with_the_state_that_was_saved(node: Node) -> None:
     node.cli("restart", "psi_watch")
     late = worst(node)
     node.kill("agent")
@@ -71,7 +73,8 @@ def test_a_new_agent_goes_on_with_the_state_that_was_saved(node: Node, watcher: 
     assert worst(node) >= late
 
 
-def test_a_version_that_is_not_healthy_is_taken_back(node: Node, watcher: Path) -> None:
+@pytest.mark.usefixtures("watcher")
+def test_a_version_that_is_not_healthy_is_taken_back(node: Node) -> None:
     late = worst(node)
     refused = node.cli("update", "psi_watch", "--config", "patience=0", ok=False)
     assert refused.returncode == 1
