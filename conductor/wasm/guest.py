@@ -32,6 +32,10 @@ log = logging.getLogger(__name__)
 class _Here(threading.local):
     guest: Guest | None = None
 
+    def __init__(self) -> None:
+        self.raw = _Raw()
+        """Arguments and results: a thread runs one guest at a time."""
+
 
 _here = _Here()
 
@@ -48,7 +52,6 @@ class Guest:
         "_context",
         "_exports",
         "_instance",
-        "_raw",
         "_ready",
         "_store",
         "cpu_seconds",
@@ -73,8 +76,7 @@ class Guest:
         self.is_starting = False
         self.host_calls = 0
         """Host functions that the running call has called."""
-        self._exports: dict[str, Any] = {}
-        self._raw = _Raw()
+        self._exports: tuple[str, ...] = ()
         self._instance = Instance()
         self._store = HELD.wasmtime_store_new(engine.pointer, None, None)
         self._context = HELD.wasmtime_store_context(self._store)
@@ -95,9 +97,10 @@ class Guest:
             self.is_starting = False
         if error or trap.value:
             raise self._broken("start", error, trap)
-        for name in _NAMES:
-            if (found := self._export(name)) is not None and found.kind == EXTERN_FUNC:
-                self._exports[name] = found
+        # Names alone: what to call is looked up for each call, in less time than the call takes and no memory.
+        self._exports = tuple(
+            name for name in _NAMES if (found := self._export(name)) is not None and found.kind == EXTERN_FUNC
+        )
         found = self._export("memory")
         if found is None or found.kind != EXTERN_MEMORY:
             raise ModuleUnusable("the module does not export its memory under the name memory")
@@ -112,21 +115,20 @@ class Guest:
         """Call an export of the ABI. Raises `ProgramTrapped`, `CallBudget`, `ProgramExited`: it is beyond use then."""
         if self.failure is not None:
             raise self.failure
+        raw = _here.raw
         for i, argument in enumerate(arguments):
-            self._raw[2 * i] = argument
+            raw[2 * i] = argument
         trap = c_void_p()
-        function = self._exports[name].of.func
+        function = self._export(name).of.func
         self._begin(cpu, wall)
         try:
-            error = RELEASED.wasmtime_func_call_unchecked(
-                self._context, byref(function), self._raw, _SLOTS // 2, byref(trap)
-            )
+            error = RELEASED.wasmtime_func_call_unchecked(self._context, byref(function), raw, _SLOTS // 2, byref(trap))
         finally:
             self._end()
         self._measure()
         if error or trap.value:
             raise self._broken(name, error, trap)
-        answer = int(self._raw[0]) & 0xFFFFFFFF
+        answer = int(raw[0]) & 0xFFFFFFFF
         return answer - (1 << 32) if answer >> 31 else answer
 
     def close(self) -> None:
