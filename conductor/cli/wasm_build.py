@@ -20,6 +20,12 @@ from conductor.wasm.sections import with_custom
 
 __all__ = ["build", "build_project"]
 
+_C_STACK, _RUST_STACK = 67 << 10, 259 << 10
+"""Bytes. The stack lies below the data, so that overrunning it traps; and it ends 3 KiB into a page of 4 KiB, so that a small
+program's stack and data share that page: each page that is written counts once for every instance."""
+_AS_STACK = 53 << 10
+"""Heap and stack of a small program then share the last pages of its first 64 KiB, where the allocator writes anyway."""
+
 
 @click.command(epilog="\b\nExamples:\n  conductor wasm build\n  conductor wasm build ./counter")
 @click.argument("folder", metavar="[DIR]", default=".", type=click.Path(path_type=Path))
@@ -76,14 +82,17 @@ def _compiled(project: Project) -> Path:
 def _c(project: Project) -> Path:
     header = "." if (project.folder / "conductor.h").is_file() else str(sdk_folder() / "c")
     flags = ("--target=wasm32-wasi", "--sysroot=/usr", "-mexec-model=reactor", "-O2", "-Wall", f"-I{header}")
+    layout = ("-Wl,--stack-first", f"-Wl,-z,stack-size={_C_STACK}")
     sources = sorted(path.name for path in project.folder.glob("*.c") if not path.name.endswith(".bpf.c"))
-    run(("clang", *flags, "-o", project.module.name, *sources), within=project.folder)
+    run(("clang", *flags, *layout, "-o", project.module.name, *sources), within=project.folder)
     return project.module
 
 
 def _rust(project: Project) -> Path:
     target = "wasm32-unknown-unknown"
-    run(("cargo", "build", "--quiet", "--release", "--target", target, "--target-dir", "target"), within=project.folder)
+    command = ("cargo", "build", "--quiet", "--release", "--target", target, "--target-dir", "target")
+    layout = {"CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS": f"-Clink-arg=-zstack-size={_RUST_STACK}"}
+    run(command, within=project.folder, env=layout)
     made = sorted(
         (project.folder / "target" / target / "release").glob("*.wasm"), key=lambda path: path.stat().st_mtime
     )
@@ -103,7 +112,7 @@ def _assemblyscript(project: Project) -> Path:
     if not compiler.is_file():
         is_locked = (project.folder / "package-lock.json").is_file()
         run(("npm", "ci" if is_locked else "install", "--no-audit", "--no-fund"), within=project.folder)
-    flags = ("-O", "--runtime", "incremental", "--use", "abort=conductor/abort")
+    flags = ("-O", "--runtime", "incremental", "--use", "abort=conductor/abort", "--stackSize", str(_AS_STACK))
     tool = ("node", "node_modules/assemblyscript/bin/asc.js")
     run((*tool, "index.ts", *flags, "--outFile", project.module.name), within=project.folder)
     return project.module
