@@ -24,9 +24,10 @@ class Grants:
     """Give map pins to `group`, as our own loader would have made them, and let it search the folders above.
 
     A map's pin becomes the group's with 0640, or 0660 where reading takes away or the Load says so. A folder of the
-    bpffs that only root's group may search becomes the group's: the Rust daemon sets its mode (6770) anew at every
-    call, so that a bit for others would not last. A folder of another group is left to it. Program and link pins stay
-    as they are.
+    bpffs that only root's group may search becomes the group's, to be searched and neither listed nor written: its
+    program pins could be unlinked. The Rust daemon sets its mode (6770) anew at every call, so that a bit for others
+    would not last, and the right to write is taken away again at every look. A folder of another group is left to it.
+    Program and link pins stay as they are.
     """
 
     def __init__(self, *, group: int) -> None:
@@ -59,15 +60,18 @@ class Grants:
     def _open_the_way(self, folder: Path) -> None:
         for step in (folder, *folder.parents):
             found = step.stat()
-            by_group = found.st_mode & stat.S_IXGRP and found.st_gid == self._group
-            if by_group or found.st_mode & stat.S_IXOTH:
+            if found.st_mode & stat.S_IXOTH:
+                continue
+            if found.st_mode & stat.S_IXGRP and found.st_gid == self._group:
+                if self._group and pins.is_bpffs(step) and found.st_mode & (stat.S_IRGRP | stat.S_IWGRP):
+                    step.chmod(_searchable(found))
                 continue
             if not pins.is_bpffs(step):
                 self._tell(f"the agent's group cannot search {step}, on the way to its maps: chmod o+x {step}")
             elif found.st_gid != 0:
                 self._tell(f"{step} is for group {found.st_gid} alone: start the agent with --groups {found.st_gid}")
             else:
-                step.chmod(stat.S_IMODE(found.st_mode) | stat.S_IXGRP)
+                step.chmod(_searchable(found))
                 os.chown(step, -1, self._group)
                 log.info("%s may be searched by the agent's group now, on the way to its maps", step)
 
@@ -75,3 +79,8 @@ class Grants:
         if sentence not in self._told and len(self._told) < 1000:
             self._told.add(sentence)
             log.warning("%s", sentence)
+
+
+def _searchable(folder: os.stat_result) -> int:
+    """Mode by which the group may go through, and no more."""
+    return stat.S_IMODE(folder.st_mode) & ~stat.S_IRWXG | stat.S_IXGRP

@@ -61,8 +61,28 @@ def test_maps_are_the_agents_when_load_has_returned(bed: Bed) -> None:
         for folder in (Path(program.map_pin_path), *Path(program.map_pin_path).parents):
             seen = bed.daemon.place.seen(folder).stat()
             assert seen.st_mode & stat.S_IXOTH or (seen.st_gid == GROUP and seen.st_mode & stat.S_IXGRP), folder
+            assert not (seen.st_gid == GROUP and seen.st_mode & stat.S_IWGRP), folder
         pinned = bed.daemon.place.seen(bed.daemon.bpffs / f"prog_{program.id}").stat()
         assert stat.S_IMODE(pinned.st_mode) == 0o600
+
+    bed.tell(story)
+
+
+def test_the_way_is_for_going_alone_again_at_the_next_look(bed: Bed) -> None:
+    """The Rust daemon opens its folder to the folder's group again at each call."""
+
+    async def story(road: BpfmanRoad) -> None:
+        await road.load(bed.load("exit"))
+        folder = bed.daemon.place.seen(bed.daemon.bpffs)
+        given = folder.stat()
+        if bed.flavour is Flavour.RUST:
+            assert (given.st_gid, given.st_mode & stat.S_IRWXG) == (GROUP, stat.S_IXGRP)
+        await road.loaded({})
+        assert bool(folder.stat().st_mode & stat.S_IWGRP and folder.stat().st_gid == GROUP) == (
+            bed.flavour is Flavour.RUST
+        )
+        await road.load(bed.load("enter"))
+        assert folder.stat().st_mode == given.st_mode
 
     bed.tell(story)
 
