@@ -63,6 +63,15 @@ def checked(session: nox.Session, *words: str, variables: tuple[str, ...] = ()) 
         as_root(session, *command, "--last-failed", "--last-failed-no-failures=none", *words)
 
 
+def faults(*, rounds: int) -> list[str]:
+    """Rounds and seed of the tests that break things, as the caller's environment has them: sudo would drop both."""
+    given = {"CONDUCTOR_FAULT_ROUNDS": str(rounds)}
+    for name in ("CONDUCTOR_FAULT_ROUNDS", "CONDUCTOR_FAULT_SEED"):
+        if name in os.environ:
+            given[name] = os.environ[name]
+    return [f"{name}={value}" for name, value in given.items()]
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Ruff: rules and format."""
@@ -80,7 +89,7 @@ def typing(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Every test that needs this machine alone: pure, real kernel, whole processes, 5 rounds of each fault."""
     debian(session, *KERNEL_PACKAGES, *GUESTS["c"])
-    checked(session, *session.posargs)
+    checked(session, *session.posargs, variables=tuple(faults(rounds=5)))
 
 
 @nox.session
@@ -90,7 +99,7 @@ def bpfman(session: nox.Session) -> None:
 
     debian(session, *KERNEL_PACKAGES, *PACKAGES)
     given = list(session.posargs)
-    variables = [f"CONDUCTOR_FAULT_ROUNDS={os.environ.get('CONDUCTOR_FAULT_ROUNDS', '5')}"]
+    variables = faults(rounds=5)
     if "--go-daemon" in given:
         at = given.index("--go-daemon")
         go = Path(given[at + 1] if at + 1 < len(given) else "").resolve()
@@ -146,8 +155,8 @@ def _refuse_missing(session: nox.Session, languages: list[str]) -> None:
 def soak(session: nox.Session) -> None:
     """Run the fault rounds 100 times (about an hour); prints the seed."""
     debian(session, *KERNEL_PACKAGES)
-    faults = (PYTHON, "-m", "pytest", "-m", "faults", "--timeout", "7200", "-s")
-    as_root(session, "env", "CONDUCTOR_FAULT_ROUNDS=100", *faults, *session.posargs)
+    command = (PYTHON, "-m", "pytest", "-m", "faults", "--timeout", "7200", "-s")
+    as_root(session, "env", *faults(rounds=100), *command, *session.posargs)
 
 
 @nox.session
