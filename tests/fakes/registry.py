@@ -148,6 +148,8 @@ class FakeRegistry:
         actions = "pull" if request.method in {"GET", "HEAD"} and kind != "uploads" else "pull,push"
         if not self._may(request, repository, actions):
             return self._challenge(repository, actions)
+        if not path:
+            return web.Response()  # the base, by which clients tell that this is a registry
         if kind in {"manifests", "blobs"} and request.method in {"GET", "HEAD"} and self.faults.statuses:
             after = {"Retry-After": self.faults.retry_after} if self.faults.retry_after else {}
             return self._error(self.faults.statuses.pop(0), "FAULT", "as the test wished", after)
