@@ -19,7 +19,7 @@ __all__ = ["ADVICE", "SigningKey"]
 
 _LARGEST = 64 << 10
 ADVICE: Final = "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -aes256 -out signing.key"
-"""Makes a key that we and cosign read."""
+"""Makes a key."""
 
 
 class SigningKey:
@@ -39,7 +39,7 @@ class SigningKey:
             raise InvalidSpec(
                 "key",
                 f"{path} is encrypted in cosign's own way, which is not read here; sign with `cosign sign --key`, which"
-                f" counts as much, or make a key that both read: {ADVICE}",
+                f" counts as much, or make a key for this: {ADVICE}",
             )
         encrypted = b"ENCRYPTED" in data
         if encrypted and not password:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from conductor.errors import ImageNotFound, InvalidSpec
@@ -17,15 +15,10 @@ from conductor.oci.trust.sign import sign
 from conductor.oci.trust.signing_key import ADVICE
 from conductor.oci.trust.verifier import Verifier
 from tests.fakes.registry_memory import MemoryRegistry, digest_of
-from tests.oci.trust.workshop import REF, PrivateKey, key, pem
+from tests.oci.trust.workshop import REF, PrivateKey, key, openssl, pem, private_pem
 
 IMAGE = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}).encode()
 DIGEST = digest_of(IMAGE)
-
-
-def private_pem(private: PrivateKey, password: bytes = b"") -> bytes:
-    shut = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
-    return private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, shut)
 
 
 async def filled() -> MemoryRegistry:
@@ -126,10 +119,6 @@ async def test_what_is_not_there_is_not_signed(tmp_path: Path) -> None:
     (tmp_path / "signing.key").write_bytes(private_pem(key()))
     with pytest.raises(ImageNotFound):
         await sign(MemoryRegistry(), REF, DIGEST, key=tmp_path / "signing.key")
-
-
-def openssl(where: Path, words: str) -> str:
-    return subprocess.run(["openssl", *words.split()], cwd=where, check=True, capture_output=True).stdout.decode()
 
 
 async def test_the_key_that_refusals_advise_is_taken(tmp_path: Path) -> None:

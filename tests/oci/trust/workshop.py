@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -29,6 +31,15 @@ def key() -> ec.EllipticCurvePrivateKey:
 def pem(private: PrivateKey) -> str:
     kinds = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     return private.public_key().public_bytes(*kinds).decode()
+
+
+def private_pem(private: PrivateKey, password: bytes = b"") -> bytes:
+    shut = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    return private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, shut)
+
+
+def openssl(where: Path, words: str) -> str:
+    return subprocess.run(["openssl", *words.split()], cwd=where, check=True, capture_output=True).stdout.decode()
 
 
 def signed(private: PrivateKey, message: bytes, algorithm: hashes.HashAlgorithm | None = None) -> bytes:
