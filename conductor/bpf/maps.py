@@ -13,13 +13,14 @@ from typing import Self
 
 from conductor.bpf.descriptor import Descriptor
 from conductor.bpf.info import map_info
+from conductor.bpf.perf_buffer import perf_buffer_refusal
 from conductor.bpf.pins import open_map_fd
 from conductor.bpf.refusals import ENOTSUPP, refused
 from conductor.bpf.ring import Ring
 from conductor.bpf.syscall import Command, Elem, bpf
 from conductor.bpf.walk import Walk, all_entries
 from conductor.errors import ConductorError, KernelRefused, NotAllowed
-from conductor.model.grants import Access, MapInfo
+from conductor.model.grants import Access, MapInfo, MapType
 from conductor.ports import Cursor, Entries
 
 __all__ = ["BpfMap", "open_map"]
@@ -116,7 +117,9 @@ class BpfMap:
         return self._element(Command.MAP_LOOKUP_AND_DELETE_ELEM, 0, value)
 
     def ring(self) -> Ring:
-        """Map the pages of a ring buffer. Raises `NotAllowed` on a read-only grant, `KernelRefused`."""
+        """Map the pages of a ring buffer. Raises `NotAllowed` on a read-only grant, `NotSupported`, `KernelRefused`."""
+        if self._info.type is MapType.PERF_EVENT_ARRAY:
+            raise perf_buffer_refusal(self._info)
         return Ring.of(self._descriptor.fileno(), self._info)
 
     # --- lifetime -----------------------------------------------------------------------------------------------------

@@ -137,7 +137,7 @@ def _abi(topic: str, method: Callable[..., int]) -> Callable[..., int]:
             raise
         except ConductorError as error:
             code = code_of(error)
-            if code in (Error.KERNEL, Error.STATE, Error.ARGUMENT):
+            if code in (Error.KERNEL, Error.STATE, Error.ARGUMENT) or isinstance(error, NotSupported):
                 guest.reach.tell(method.__name__, error)
             return int(code)
 

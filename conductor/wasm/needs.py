@@ -111,6 +111,12 @@ def _items(fields: Fields, key: str, most: int) -> list[object]:
 def _map(raw: object, i: int) -> MapNeed:
     fields = Fields(raw, f"{NEEDS_SECTION}.maps[{i}]", unknown=[])
     kind = fields.choice("type", _TYPES)
+    if kind is MapType.PERF_EVENT_ARRAY:
+        raise InvalidSpec(
+            fields.at("type"),
+            "is a perf buffer, which no program reads: that takes CAP_PERFMON, and an agent has no capability; let the "
+            "kernel program use a ring buffer (ringbuf) instead",
+        )
     default = Access.CONSUME if kind in (MapType.RINGBUF, MapType.QUEUE, MapType.STACK) else Access.READ
     return MapNeed(
         name=fields.text("name", most=128),

@@ -18,7 +18,7 @@ from conductor.bpf.info import program_by_id, program_info
 from conductor.bpf.maps import open_map
 from conductor.bpf.objects import BpfObject
 from conductor.bpf.stats import run_stats
-from conductor.errors import ConductorError
+from conductor.errors import ConductorError, NotSupported
 from conductor.model.grants import Access
 
 Load = Callable[..., BpfObject]
@@ -117,6 +117,33 @@ def test_a_ring_is_consumed_through_a_0660_pin(loaded: Load, bpffs: Path, stack:
     assert dropped(work) == [[0, 48], [48, 48]]
     with open_map(bpffs / "events", Access.CONSUME) as handle, handle.ring() as ring:
         assert ring.positions() == (48, 48)
+
+
+def test_a_perf_buffer_stays_closed_whatever_its_pin_allows(loaded: Load, bpffs: Path) -> None:
+    """An event of a whole CPU takes CAP_PERFMON: EACCES, told with what helps."""
+    if int(Path("/proc/sys/kernel/perf_event_paranoid").read_text()) < 1:
+        pytest.skip("needs kernel.perf_event_paranoid of 1 or more: this kernel gives perf events to anybody")
+    pins.pin(loaded("perf").map_fd("outputs"), bpffs / "outputs")
+    given(bpffs / "outputs", 0o660)
+
+    def work() -> Any:
+        with open_map(bpffs / "outputs", Access.READ_WRITE) as handle:
+            try:
+                handle.ring()
+            except NotSupported as error:
+                return [handle.info.type.value, str(error)]
+
+    kind, said = dropped(work)
+    assert kind == "perf_event_array"
+    assert said.startswith("reading perf buffer outputs failed: Permission denied (EACCES); ")
+    assert "CAP_PERFMON" in said
+    assert "ring buffer" in said
+
+
+def test_root_is_told_of_ring_buffers_too(loaded: Load, bpffs: Path) -> None:
+    pins.pin(loaded("perf").map_fd("outputs"), bpffs / "outputs")
+    with open_map(bpffs / "outputs", Access.READ_WRITE) as handle, pytest.raises(NotSupported, match="a ring buffer"):
+        handle.ring()
 
 
 def test_ids_and_statistics_stay_closed(loaded: Load) -> None:

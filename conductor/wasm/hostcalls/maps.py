@@ -170,6 +170,8 @@ class MapCalls:
     def stream_open(self, map_: int, buffer: int, size: int) -> int:
         """Have a ring buffer's records brought."""
         name, handle, _ = self._of(map_)
+        if handle.info.type is MapType.PERF_EVENT_ARRAY:
+            handle.ring().close()  # raises why not
         if handle.info.type is not MapType.RINGBUF:
             raise Refused(Error.UNSUPPORTED)
         if size < STREAM_LEAST:
