@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* Two small ring buffers with counters of what found them full: getppid(2) fills one, getuid(2) the other. */
+/* And a large one: getgid(2) puts a record there that is larger than all that is copied at once. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
@@ -7,10 +8,13 @@
 #define SYS_GETPPID_ARM64 173
 #define SYS_GETUID_AMD64 102
 #define SYS_GETUID_ARM64 174
+#define SYS_GETGID_AMD64 104
+#define SYS_GETGID_ARM64 176
 
 const volatile __u32 only_pid = 0;
-/* Bytes of a record of `calm`. */
+/* Every other record of `calm` has 8,000 bytes. */
 const volatile __u32 large = 0;
+static __u64 calls = 0;
 
 #define RING(name)                                  \
 	struct {                                    \
@@ -26,6 +30,11 @@ const volatile __u32 large = 0;
 
 RING(calm);
 RING(flood);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20);
+} giant SEC(".maps");
 
 struct enter {
 	__u64 common;
@@ -48,15 +57,25 @@ static __always_inline void record(void *ring, void *lost, __u64 size)
 		__sync_fetch_and_add(count, 1);
 }
 
+static __always_inline void put_giant(void)
+{
+	void *data = bpf_ringbuf_reserve(&giant, 1500000, 0);
+
+	if (data)
+		bpf_ringbuf_submit(data, 0);
+}
+
 SEC("tracepoint/raw_syscalls/sys_enter")
 int on_enter(struct enter *ctx)
 {
 	if (bpf_get_current_pid_tgid() >> 32 != only_pid)
 		return 0;
 	if (ctx->id == SYS_GETPPID_AMD64 || ctx->id == SYS_GETPPID_ARM64)
-		record(&calm, &calm_lost, large ? LARGE : 16);
+		record(&calm, &calm_lost, large && __sync_fetch_and_add(&calls, 1) % 2 ? LARGE : 16);
 	else if (ctx->id == SYS_GETUID_AMD64 || ctx->id == SYS_GETUID_ARM64)
 		record(&flood, &flood_lost, 16);
+	else if (ctx->id == SYS_GETGID_AMD64 || ctx->id == SYS_GETGID_ARM64)
+		put_giant();
 	return 0;
 }
 
