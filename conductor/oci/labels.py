@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from conductor.errors import ImageUnusable
 from conductor.model.manifest_fields import shown
+from conductor.oci.documents import json_object
 
 __all__ = ["LABEL_MAPS", "LABEL_PROGRAMS", "ConfigFacts", "read_config", "read_json"]
 
@@ -18,6 +18,7 @@ _OLD_PROGRAM: Final = "io.ebpf.program_name"
 _OLD_FUNCTION: Final = "io.ebpf.bpf_function_name"
 _OLD_TYPE: Final = "io.ebpf.program_type"
 _OLD_FILE: Final = "io.ebpf.filename"
+_BYTES_MOST: Final = 1 << 20
 _ENTRIES_MOST: Final = 1000
 _NAME_LONGEST: Final = 256
 
@@ -37,14 +38,8 @@ class ConfigFacts:
 
 
 def read_json(body: bytes, what: str) -> Mapping[str, Any]:
-    """Read a JSON object that a registry sent. Raises `ImageUnusable`."""
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError) as exc:
-        raise ImageUnusable(f"{what} is no JSON, which is what was expected there ({type(exc).__name__})") from None
-    if not isinstance(found, dict):
-        raise ImageUnusable(f"{what} is {shown(found)}, where a JSON object was expected")
-    return found
+    """Read a JSON object that a registry sent. Raises `ImageUnusable`, `ImageTooLarge`."""
+    return json_object(body, what, _BYTES_MOST)
 
 
 def read_config(body: bytes) -> ConfigFacts:
@@ -74,15 +69,13 @@ def _functions(labels: Mapping[str, str]) -> Mapping[str, str]:
 def _table(labels: Mapping[str, str], key: str) -> Mapping[str, str]:
     if key not in labels:
         return {}
+    wanted = 'where a JSON object of names and types was expected, such as {"count_packets": "xdp"}'
     try:
-        found = json.loads(labels[key])
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
-        raise ImageUnusable(
-            f"the label {key} is {shown(labels[key])}, where a JSON object of names and types was expected, "
-            'such as {"count_packets": "xdp"}'
-        )
+        found = json_object(labels[key].encode(errors="replace"), key, _BYTES_MOST)
+    except ImageUnusable:
+        raise ImageUnusable(f"the label {key} is {shown(labels[key])}, {wanted}") from None
+    if not all(isinstance(one, str) for one in found.values()):
+        raise ImageUnusable(f"the label {key} is {shown(labels[key])}, {wanted}")
     if len(found) > _ENTRIES_MOST or any(len(one) > _NAME_LONGEST for one in (*found, *found.values())):
         raise ImageUnusable(
             f"the label {key} names more than {_ENTRIES_MOST} things, or one by a name that is too long"

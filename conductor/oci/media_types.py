@@ -9,8 +9,6 @@ __all__ = [
     "CNCF_CONFIG",
     "COMPONENT_ARTIFACT",
     "CONTAINER_CONFIGS",
-    "EMPTY_CONFIG",
-    "INDEXES",
     "OCI_CONFIG",
     "OCI_INDEX",
     "OCI_LAYER",
@@ -24,10 +22,8 @@ __all__ = [
 
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
-INDEXES: Final = frozenset({OCI_INDEX, "application/vnd.docker.distribution.manifest.list.v2+json"})
 
 OCI_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
-EMPTY_CONFIG: Final = "application/vnd.oci.empty.v1+json"
 CONTAINER_CONFIGS: Final = frozenset({OCI_CONFIG, "application/vnd.docker.container.image.v1+json"})
 OCI_LAYER: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
 ARCHIVES: Final = frozenset(

@@ -20,8 +20,6 @@ from conductor.errors import (
     ConductorError,
     ImageDamaged,
     ImageNotFound,
-    ImageTooLarge,
-    ImageUnusable,
     StateUnwritable,
     StoreFull,
 )
@@ -276,7 +274,7 @@ def _named(ref: Reference) -> Iterator[None]:
     """Begin every sentence on an image with its name."""
     try:
         yield
-    except (ImageUnusable, ImageTooLarge, ImageDamaged) as exc:
-        if str(exc).startswith(ref.name):
-            raise
-        raise type(exc)(f"{ref}: {exc}") from exc
+    except ConductorError as exc:
+        if ref.name not in str(exc):
+            exc.args = (f"{ref}: {exc}",)
+        raise
