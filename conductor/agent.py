@@ -123,7 +123,14 @@ async def _running(config: Config) -> AsyncIterator[None]:
         cache = await stack.enter_async_context(
             CacheManager.running(interfaces=Interfaces(), node_name=node, names_file=config.agent.names, bus=bus)
         )
-        source = await stack.enter_async_context(OciImages.running())
+        source = await stack.enter_async_context(
+            OciImages.running(
+                root=config.images.cache_dir / "images",
+                registries=config.images.registries,
+                policy=config.images.image_policy,
+                environ=dict(os.environ),
+            )
+        )
         images = await stack.enter_async_context(ImageManager.running(source=source, publish=bus.publish))
         bytecodes = Bytecodes(objects=state_dir.objects, images=images)
         kernel_half = await stack.enter_async_context(

@@ -299,6 +299,10 @@ class ImageSource(Protocol):
         """Bring an image into the store, or find it there as the policy allows. `kind` None takes either."""
         ...
 
+    async def check(self, digests: Collection[str]) -> None:
+        """Read what is pinned before it is asked for; what is damaged is removed."""
+        ...
+
     def held(self, digest: str) -> PulledImage | None:
         """Find in the store what was pulled by this manifest's digest; its bytes are checked once per process."""
         ...

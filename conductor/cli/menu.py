@@ -57,6 +57,7 @@ COMMANDS: dict[str, dict[str, Entry]] = {
     },
     MAKE: {
         "wasm": Entry(module="wasm", help="Make, build, check and try out WebAssembly programs."),
+        "image": Entry(module="image", help="Build, push, sign and look at images; list what is here."),
     },
     CARE: {
         "doctor": Entry(module="doctor", help="Say what this machine can run and what is missing."),

@@ -99,6 +99,11 @@ class ImageManager:
         self._in_use = frozenset(image.digest for image in named if image.digest)
         self._source.keep(self._in_use)
 
+    async def check(self, specs: Iterable[ProgramSpec]) -> None:
+        """Look once whether what these wishes name is whole, off the event loop."""
+        named = (image_of(spec) for spec in specs)
+        await self._source.check({image.digest for image in named if image is not None and image.digest})
+
     def images(self) -> tuple[ImageStatus, ...]:
         """List what is here."""
         return self._source.images(self._in_use)

@@ -268,6 +268,7 @@ class ProgramManager:
         """Start what was wished before; both halves are looked at together, so that nothing is unloaded by haste."""
         merged = await self._book.read()
         self._hold_images()
+        await self._images.check(wish.spec for wish in self._book.wishes())
         self._crew.follow_wishes(await self._resolved(merged))
         self._readiness.begin()
         self._desk.touch()  # before anything waits: a program that starts now must find its kernel half asked for

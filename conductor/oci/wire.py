@@ -28,28 +28,23 @@ AGENT = "ebpfconductor"
 class Wire:
     """Send single requests; knows hosts, not registries."""
 
-    def __init__(self, *, session: aiohttp.ClientSession, registries: RegistriesConfig, limits: RegistryLimits) -> None:
-        self._session = session
-        self._registries = registries
-        self._limits = limits
-        self._trust: dict[str, ssl.SSLContext] = {}
+    def __init__(
+        self, *, trust: Mapping[str, ssl.SSLContext], registries: RegistriesConfig, limits: RegistryLimits
+    ) -> None:
+        self._trust, self._registries, self._limits = trust, registries, limits
+        self._connections: aiohttp.ClientSession | None = None
 
     @classmethod
     @asynccontextmanager
     async def opened(cls, *, registries: RegistriesConfig, limits: RegistryLimits) -> AsyncIterator[Wire]:
         """Own the connections. Raises `InvalidConfig` with every file that cannot be read."""
         trust = await asyncio.to_thread(_read_files, registries)
-        async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=limits.connections, limit_per_host=limits.connections_per_host),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect, sock_read=limits.stall),
-            headers={"User-Agent": AGENT, "Accept-Encoding": "identity"},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,  # digests are of the bytes as they come
-            read_bufsize=1 << 18,
-        ) as session:
-            wire = cls(session=session, registries=registries, limits=limits)
-            wire._trust = trust
+        wire = cls(trust=trust, registries=registries, limits=limits)
+        try:
             yield wire
+        finally:
+            if wire._connections is not None:
+                await wire._connections.close()
 
     @asynccontextmanager
     async def send(
@@ -85,6 +80,21 @@ class Wire:
             return await self._session.request(
                 method, url, headers=sent, data=body() if body else None, allow_redirects=False, **options
             )
+
+    @property
+    def _session(self) -> aiohttp.ClientSession:
+        """The connections, made for the first request: an agent without images never loads aiohttp's client."""
+        if self._connections is None:
+            limits = self._limits
+            self._connections = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=limits.connections, limit_per_host=limits.connections_per_host),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect, sock_read=limits.stall),
+                headers={"User-Agent": AGENT, "Accept-Encoding": "identity"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,  # digests are of the bytes as they come
+                read_bufsize=1 << 18,
+            )
+        return self._connections
 
     def _check_hop(self, here: URL, there: URL) -> None:
         """Refuse a redirect that leaves TLS, unless the administrator named that host, or all stays on this machine."""

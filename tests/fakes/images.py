@@ -81,6 +81,9 @@ class FakeImages:
         progress(PullProgress(str(reference), PullPhase.DONE, 10, 10))
         return found
 
+    async def check(self, digests: Collection[str]) -> None:
+        """Everything here is whole."""
+
     def held(self, digest: str) -> FakePulled | None:
         return self.store.get(digest)
 
