@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -122,7 +122,8 @@ class Fetcher:
     async def _layer(
         self, errand: Errand, layer: Descriptor, forms: tuple[Form, ...], landing: Landing, tell: Listener
     ) -> tuple[ImageRecord, Path] | None:
-        with self._store.incoming(layer.size) as file:
+        with ExitStack() as stack:
+            file = await in_thread(partial(stack.enter_context, self._store.incoming(layer.size)))
             try:
                 await self._download(errand, layer, file, tell, direct=False)
             except ImageDamaged:  # a mirror, a cache or a proxy in between may be at fault

@@ -82,9 +82,13 @@ class Incoming:
         if self.digest != digest:
             raise ImageDamaged(f"blob {digest} came with other bytes: theirs is {self.digest}; nothing of it is kept")
 
-    def keep(self, other: Folder, name: str) -> None:
-        """Put it in its place, whole and durably. Raises `StoreFull`, `StateUnwritable`."""
-        with disk_errors(f"{other.path / name} cannot be written"):
+    def settle(self) -> None:
+        """Bring what was written to the disk itself. Raises `StoreFull`, `StateUnwritable`."""
+        with disk_errors(f"{self._folder.path} cannot be written"):
             os.fchmod(self._file.fileno(), _MODE)
             os.fsync(self._file.fileno())
+
+    def keep(self, other: Folder, name: str) -> None:
+        """Put it, settled, in its place, whole and durably. Raises `StoreFull`, `StateUnwritable`."""
+        with disk_errors(f"{other.path / name} cannot be written"):
             self._folder.move(self._name, other, name)

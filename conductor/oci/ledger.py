@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -17,6 +17,8 @@ from conductor.oci.records import RECORD_BYTES, ImageRecord, TagRecord
 __all__ = ["Held", "Ledger", "hex_of"]
 
 _ASIDE_MOST: Final = 16
+_USED_SECONDS: Final = 60.0
+"""How old the note on disk may be of when an image was used."""
 _Record = TypeVar("_Record", ImageRecord, TagRecord)
 
 
@@ -44,7 +46,10 @@ class Held:
 
 
 class Ledger:
-    """Own the records. Not thread-safe: the store's lock guards it. Methods that write raise as `Incoming` does."""
+    """Own the records. The store guards it: `put`, `take` and what reads by its lock, what touches the disk by another.
+
+    Methods that write raise as `Incoming` does.
+    """
 
     def __init__(self, *, images: Folder, tags: Folder, aside: Folder, fresh: Folder) -> None:
         self._images, self._tag_files, self._aside, self._fresh = images, tags, aside, fresh
@@ -80,31 +85,45 @@ class Ledger:
         """Tell whether some image runs this file."""
         return any(one.record.content == content for one in self._held.values())
 
+    def put(self, record: ImageRecord) -> None:
+        """Know of an image."""
+        self._held[record.kind, record.digest] = Held(record, time.time())
+
+    def put_tag(self, tag: TagRecord) -> None:
+        """Know what a tag resolved to."""
+        self._tags[tag.reference] = tag.digest
+
+    def take(self, record: ImageRecord) -> list[str]:
+        """Know of an image no more; answer the tags that led to it, for `erase`."""
+        self._held.pop((record.kind, record.digest), None)
+        references = [name for name, digest in self._tags.items() if digest == record.digest]
+        for reference in references:
+            del self._tags[reference]
+        return references
+
     def write(self, record: ImageRecord, free: Callable[[], bool]) -> None:
         """Write an image down, durably."""
         self._write(self._images, _image_file(record), record.text(), free)
-        self._held[record.kind, record.digest] = Held(record, time.time())
 
-    def tag(self, tag: TagRecord, free: Callable[[], bool]) -> None:
+    def write_tag(self, tag: TagRecord, free: Callable[[], bool]) -> None:
         """Write down what a tag resolved to, durably."""
-        if self._tags.get(tag.reference) != tag.digest:
-            self._write(self._tag_files, _tag_file(tag.reference), tag.text(), free)
-            self._tags[tag.reference] = tag.digest
+        self._write(self._tag_files, _tag_file(tag.reference), tag.text(), free)
+
+    def erase(self, record: ImageRecord, references: Iterable[str]) -> None:
+        """Remove an image's record from the disk, and those of its tags. Raises `OSError`."""
+        self._images.remove(_image_file(record))
+        for reference in references:
+            self._tag_files.remove(_tag_file(reference))
 
     def used(self, record: ImageRecord) -> None:
-        """Note that an image was used now; a disk that refuses that is no failure."""
-        with suppress(OSError):
-            self._images.touch(_image_file(record))
-        if (held := self.find(record.kind, record.digest)) is not None:
-            held.used = time.time()
-
-    def forget(self, record: ImageRecord) -> None:
-        """Remove an image's record, and the tags that led to it. Raises `OSError`."""
-        self._images.remove(_image_file(record))
-        self._held.pop((record.kind, record.digest), None)
-        for reference in [name for name, digest in self._tags.items() if digest == record.digest]:
-            self._tag_files.remove(_tag_file(reference))
-            del self._tags[reference]
+        """Note that an image was used now; now and then on disk, where a refusal is no failure."""
+        held = self.find(record.kind, record.digest)
+        now = time.time()
+        if held is None or abs(now - held.used) >= _USED_SECONDS:
+            with suppress(OSError):
+                self._images.touch(_image_file(record))
+        if held is not None:
+            held.used = now
 
     def _readable(
         self, folder: Folder, parse: Callable[[bytes], _Record | None], aside: list[str]
@@ -129,6 +148,7 @@ class Ledger:
     def _write(self, folder: Folder, name: str, text: bytes, free: Callable[[], bool]) -> None:
         with Incoming.made(self._fresh, most=len(text), free=free) as file:
             file.write(text)
+            file.settle()
             file.keep(folder, name)
 
 

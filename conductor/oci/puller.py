@@ -161,7 +161,7 @@ class Puller:
     def held(self, digest: str, kind: ImageKind | None = None) -> Pulled | None:
         """Find what was pulled by the digest it resolved to. The first time in a process its bytes are read."""
         record = self._store.record(digest, kind, architecture=self._node.architecture)
-        path = self._store.use(record) if record is not None else None
+        path = self._store.use(record, counts=False) if record is not None else None
         return Pulled.of(record, path, Reference.parse(record.reference)) if record and path else None
 
     async def check(self, digests: Collection[str]) -> None:

@@ -47,7 +47,7 @@ class ImageRecord:
 
     def text(self) -> bytes:
         """Print it; `parse` reads it back the same."""
-        return json.dumps({"version": _VERSION, **asdict(self)}, ensure_ascii=False).encode()
+        return json.dumps({"version": _VERSION, **asdict(self)}).encode()
 
     @classmethod
     def parse(cls, text: bytes) -> Self | None:

@@ -1,7 +1,8 @@
 """The image cache on disk: files by their digest, and a record of each image that says which file it runs.
 
 A file is whole or absent, whatever happens while it is written. What a program holds is never evicted; of the rest
-the least recently used goes first. Methods may block on the disk: call them in a thread where that matters.
+the least recently used goes first. What only reads memory never waits for the disk; methods that change something, and
+the first use of a file, do: call them in a thread.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from conductor.errors import StoreFull
 from conductor.model.image import ImageKind, ImageStatus, Reference
 from conductor.oci.folder import Folder, disk_errors
 from conductor.oci.incoming import Incoming
-from conductor.oci.ledger import Ledger, hex_of
+from conductor.oci.ledger import Held, Ledger, hex_of
 from conductor.oci.records import ImageRecord, TagRecord, is_digest
 
 __all__ = ["ImageStore", "StoreCounts"]
@@ -55,6 +56,9 @@ class ImageStore:
         self._root, self._blobs, self._fresh, self._ledger, self._limit = root, blobs, fresh, ledger, limit
         self._grace = grace
         self._lock = threading.RLock()
+        """Guards what is in memory; never held while the disk is waited for."""
+        self._disk = threading.RLock()
+        """One change on disk at a time. Taken before the other."""
         self._sizes: dict[str, int] = {}
         self._holders: dict[str, set[str]] = {}
         self._retained: frozenset[str] = frozenset()
@@ -120,7 +124,7 @@ class ImageStore:
             found = [self._ledger.find(one, digest) for one in ([kind] if kind else ImageKind)]
         return next((one.record for one in found if one and one.record.architecture == architecture), None)
 
-    def use(self, record: ImageRecord, *, holder: str = "") -> Path | None:
+    def use(self, record: ImageRecord, *, holder: str = "", counts: bool = True) -> Path | None:
         """Answer the file of an image, checked once after each start; None where it is gone or damaged.
 
         With a `holder` it stays until that releases it. Raises `StateUnwritable` where it cannot be read.
@@ -129,14 +133,10 @@ class ImageStore:
         self.hold(record.digest, guard)
         try:
             whole = self._is_whole(record)
-            with self._lock:
-                if whole:
-                    self._checked.add(record.content)
-                    self._ledger.used(record)
-                    self._count(hits=1)
-                    self._hold_for(record.digest, holder)
-                else:
-                    self._discard(record)
+            if whole:
+                self._used(record, holder, counts=counts)
+            else:
+                self._discard(record)
         finally:
             self.release(record.digest, guard)
         return self._root / hex_of(record.content) if whole else None
@@ -162,9 +162,10 @@ class ImageStore:
     @contextmanager
     def incoming(self, most: int) -> Iterator[Incoming]:
         """Begin a file of at most `most` bytes, making room for it. Raises `StoreFull`, `StateUnwritable`."""
-        with self._lock:
+        with self._disk:
             self._make_room(most)
-            self._reserved += most
+            with self._lock:
+                self._reserved += most
         try:
             with Incoming.made(self._fresh, most=most, free=self._evict_one) as file:
                 yield file
@@ -175,39 +176,52 @@ class ImageStore:
     def keep(self, file: Incoming, record: ImageRecord, *, holder: str = "") -> Path:
         """Put a file and its record in place, and hold it at once. Raises `StoreFull`, `StateUnwritable`."""
         name = hex_of(record.content)
-        with self._lock:
+        file.settle()
+        with self._disk:
             self._landing = record.content
             try:
                 file.keep(self._blobs, name)
-                self._sizes[record.content] = record.size
-                self._checked.add(record.content)
                 self._ledger.write(record, self._evict_one)
+            except BaseException:
+                self._remove_unless_run(record.content)
+                raise
             finally:
                 self._landing = ""
-            self._hold_for(record.digest, holder)
+            with self._lock:
+                self._sizes[record.content] = record.size
+                self._checked.add(record.content)
+                self._ledger.put(record)
+                self._hold_for(record.digest, holder)
         return self._root / name
 
     def amend(self, record: ImageRecord) -> None:
         """Write the record of an image that is held anew. Raises `StoreFull`, `StateUnwritable`."""
-        with self._lock:
+        with self._disk:
             held = self._ledger.find(record.kind, record.digest)
             if held is not None and held.record != record:
                 self._ledger.write(record, self._evict_one)
+                with self._lock:
+                    self._ledger.put(record)
 
     def tag(self, reference: Reference, digest: str) -> None:
         """Remember what a reference resolved to. Raises `StoreFull`, `StateUnwritable`."""
-        with self._lock:
-            self._ledger.tag(TagRecord(str(reference), digest), self._evict_one)
+        tag = TagRecord(str(reference), digest)
+        with self._disk:
+            if self._ledger.tagged(tag.reference) != digest:
+                self._ledger.write_tag(tag, self._evict_one)
+                with self._lock:
+                    self._ledger.put_tag(tag)
 
     def prune(self) -> tuple[ImageStatus, ...]:
         """Remove every image that nobody holds; answer those. Raises `StateUnwritable`."""
-        with self._lock, disk_errors(f"{self._root} cannot be pruned"):
-            loose = [one for one in self._ledger.held() if not self._is_held(one.record.digest)]
-            for one in loose:
-                self._forget(one.record)
+        gone: list[Held] = []
+        with self._disk, disk_errors(f"{self._root} cannot be pruned"):
+            while (one := self._taken(self._is_held)) is not None:
+                gone.append(one[0])
+                self._erase(*one)
             for content in self._orphans():
                 self._drop_file(content)
-        return tuple(one.status(in_use=False) for one in loose)
+        return tuple(one.status(in_use=False) for one in gone)
 
     def missed(self) -> None:
         """Count a pull that had to go to a registry."""
@@ -235,10 +249,23 @@ class ImageStore:
                 return False
             return _digest_of(descriptor) == (record.content, record.size)
 
+    def _used(self, record: ImageRecord, holder: str, *, counts: bool) -> None:
+        with self._lock:
+            self._checked.add(record.content)
+            self._hold_for(record.digest, holder)
+            if counts:
+                self._count(hits=1)
+        self._ledger.used(record)
+
     def _discard(self, record: ImageRecord) -> None:
-        self._count(damaged=1)
-        with disk_errors(f"{self._root} cannot be written"):
-            self._forget(record)
+        with self._disk, disk_errors(f"{self._root} cannot be written"):
+            with self._lock:
+                held = self._ledger.find(record.kind, record.digest)
+                if held is None:  # evicted since it was looked up
+                    return
+                self._count(damaged=1)
+                references = self._ledger.take(record)
+            self._erase(held, references)
 
     def _hold_for(self, digest: str, holder: str) -> None:
         self._recent[digest] = time.monotonic()
@@ -258,8 +285,9 @@ class ImageStore:
 
     def _make_room(self, size: int) -> None:
         """Evict until there is room; nothing, where that could not be enough."""
-        held = {one.record.content for one in self._ledger.held() if self._is_spared(one.record.digest)}
-        kept = self._reserved + sum(self._sizes.get(content, 0) for content in held)
+        with self._lock:
+            spared = {one.record.content for one in self._ledger.held() if self._is_spared(one.record.digest)}
+            kept = self._reserved + sum(self._sizes.get(content, 0) for content in spared)
         if kept + size > self._limit:
             raise StoreFull(
                 f"the image cache {self._root} has no room for {size} bytes more: of its {self._limit} bytes {kept} "
@@ -270,33 +298,55 @@ class ImageStore:
 
     def _evict_one(self) -> bool:
         """Remove what was not used for longest; False where nothing may go."""
-        with self._lock, suppress(OSError):
+        with self._disk, suppress(OSError):
             for content in self._orphans():
-                self._count(evictions=1, evicted_bytes=self._drop_file(content))
+                self._count_eviction(self._drop_file(content))
                 return True
-            loose = [one for one in self._ledger.held() if not self._is_spared(one.record.digest)]
-            if loose:
-                freed = self._forget(min(loose, key=lambda one: one.used).record)
-                self._count(evictions=1, evicted_bytes=freed)
+            taken = self._taken(self._is_spared)
+            if taken is not None:
+                self._count_eviction(self._erase(*taken))
                 return True
         return False
 
+    def _taken(self, is_spared: Callable[[str], bool]) -> tuple[Held, list[str]] | None:
+        """Take the least recently used image that is not spared out of memory; nobody can begin to use it then."""
+        with self._lock:
+            loose = [one for one in self._ledger.held() if not is_spared(one.record.digest)]
+            if not loose:
+                return None
+            oldest = min(loose, key=lambda one: one.used)
+            self._recent.pop(oldest.record.digest, None)
+            return oldest, self._ledger.take(oldest.record)
+
+    def _erase(self, held: Held, references: list[str]) -> int:
+        """Remove what was taken from the disk, its file unless another runs the same; answer the bytes set free."""
+        self._ledger.erase(held.record, references)
+        return 0 if self._is_run(held.record.content) else self._drop_file(held.record.content)
+
     def _orphans(self) -> list[str]:
         """Files that no image here runs: left by a crash between the two, or by another version."""
-        return [one for one in self._sizes if one != self._landing and not self._ledger.runs(one)]
+        with self._lock:
+            return [one for one in self._sizes if not self._is_run(one)]
 
-    def _forget(self, record: ImageRecord) -> int:
-        """Remove an image, and its file unless another runs the same; answer the bytes that became free."""
-        self._ledger.forget(record)
-        self._recent.pop(record.digest, None)
-        return 0 if self._ledger.runs(record.content) else self._drop_file(record.content)
+    def _is_run(self, content: str) -> bool:
+        with self._lock:
+            return content == self._landing or self._ledger.runs(content)
 
     def _drop_file(self, content: str) -> int:
-        if content == self._landing:
-            return 0
         self._blobs.remove(hex_of(content))
-        self._checked.discard(content)
-        return self._sizes.pop(content, 0)
+        with self._lock:
+            self._checked.discard(content)
+            return self._sizes.pop(content, 0)
+
+    def _remove_unless_run(self, content: str) -> None:
+        self._landing = ""
+        if not self._is_run(content):
+            with suppress(OSError):
+                self._drop_file(content)
+
+    def _count_eviction(self, size: int) -> None:
+        with self._lock:
+            self._count(evictions=1, evicted_bytes=size)
 
     def _count(self, **more: int) -> None:
         self._counts = replace(self._counts, **{key: getattr(self._counts, key) + n for key, n in more.items()})

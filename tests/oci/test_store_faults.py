@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ import pytest
 from conductor.errors import StoreFull
 from conductor.model.image import ImageKind
 from conductor.oci.store import ImageStore
+from tests.oci.image_parts import digest_of
 from tests.oci.test_store import blob, names, put
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +63,7 @@ WRITER = """
 import sys, os
 from pathlib import Path
 from conductor.oci.store import ImageStore
+from tests.oci.image_parts import digest_of
 from tests.oci.test_store import put
 with ImageStore.opened(Path(sys.argv[1]), bytes_limit=3_000_000, grace=0) as store:
     print("open", flush=True)
@@ -91,3 +95,41 @@ def test_killed_at_any_moment_what_is_there_is_whole(tmp_path: Path) -> None:
                 assert store.use(record) is not None
                 assert hashlib.sha256(blob(tmp_path, record).read_bytes()).hexdigest() == record.content[7:]
             assert list((tmp_path / "cache" / "tmp").iterdir()) == []
+
+
+def test_many_threads_at_a_small_store_agree_with_the_disk(tmp_path: Path) -> None:
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    broken: list[str] = []
+    with ImageStore.opened(tmp_path / "cache", bytes_limit=6000, grace=0) as store:
+
+        def work(number: int) -> None:
+            rng = random.Random(seed + number)
+            for i in range(60):
+                name = f"{number if rng.random() < 0.5 else 'shared'}-{rng.randrange(4)}"
+                content = name.encode() * 60
+                match rng.randrange(6):
+                    case 0:
+                        store.prune()
+                    case 1 | 2:
+                        held = store.record(digest_of(name.encode()), ImageKind.WASM, architecture="amd64")
+                        path = store.use(held, holder=f"{number}") if held else None
+                        if path is not None and held is not None:
+                            if path.read_bytes() != content:
+                                broken.append(name)
+                            store.release(held.digest, f"{number}")
+                    case _:
+                        with suppress(StoreFull):
+                            record = put(store, content, name, holder=f"{number}-{i}")
+                            if not blob(tmp_path, record).exists():
+                                broken.append(name)
+                            store.release(record.digest, f"{number}-{i}")
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(work, range(4)))
+        assert broken == []
+        assert store.counts.damaged == 0
+        there = {path.name: path.stat().st_size for path in (tmp_path / "cache" / "blobs" / "sha256").iterdir()}
+        assert there.keys() == {one.content[7:] for one in store.images()}
+        assert store.bytes_used == sum(there.values()) <= 6000
+        assert len(list((tmp_path / "cache" / "images").iterdir())) == len(store.images())
