@@ -43,7 +43,7 @@ class SigningKey:
             )
         encrypted = b"ENCRYPTED" in data
         if encrypted and not password:
-            raise InvalidSpec("key", f"{path} is encrypted; give its password")
+            raise InvalidSpec("key", f"{path} is encrypted; give its password in CONDUCTOR_SIGNING_PASSWORD")
         try:
             private = load_pem_private_key(data, password if encrypted else None)
         except (ValueError, TypeError, UnsupportedAlgorithm) as exc:

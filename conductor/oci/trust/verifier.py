@@ -26,7 +26,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """That an image may run, and by whose word; `audited` says what enforcing would have refused it for."""
+    """That an image may run, and by whose word; `audited` says what enforcing would have refused it for.
+
+    `by` says that too, so that whoever shows only this tells the whole.
+    """
 
     allowed: bool
     by: str
@@ -61,7 +64,7 @@ class Verifier:
             if rule.mode is Mode.ENFORCE:
                 raise
             log.warning("the image policy would refuse this (audit): %s", exc)
-            return Verdict(allowed=True, by=f"{rule.title}, which only audits", audited=str(exc))
+            return Verdict(allowed=True, by=f"nobody (audit): {exc}", audited=str(exc))
         self.verdicts.keep(digest, rule.fingerprint, by)
         return Verdict(allowed=True, by=by)
 

@@ -80,7 +80,7 @@ async def test_a_second_signer_joins_the_first(tmp_path: Path) -> None:
 async def test_an_encrypted_key_needs_its_password(tmp_path: Path) -> None:
     registry, private, file = await filled(), key(), tmp_path / "signing.key"
     file.write_bytes(private_pem(private, b"secret"))
-    with pytest.raises(InvalidSpec, match="is encrypted; give its password"):
+    with pytest.raises(InvalidSpec, match="give its password in CONDUCTOR_SIGNING_PASSWORD"):
         await sign(registry, REF, DIGEST, key=file)
     with pytest.raises(InvalidSpec, match="its password is wrong"):
         await sign(registry, REF, DIGEST, key=file, password=b"other")

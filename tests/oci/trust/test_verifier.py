@@ -148,6 +148,7 @@ async def test_audit_lets_it_run_and_says_what_was_wrong(verifier: Verifiers) ->
     verdict = await verifier("mode: audit, anyOf: [{key: mine.pub}]").check(REF, DIGEST)
     assert verdict.allowed
     assert "found no signature" in verdict.audited
+    assert verdict.by == f"nobody (audit): {verdict.audited}"
 
 
 async def test_an_audited_image_is_refused_once_the_rule_enforces(verifier: Verifiers) -> None:
