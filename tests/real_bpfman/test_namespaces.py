@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 
@@ -17,7 +16,7 @@ from conductor.bpfman.flavour import Flavour
 from conductor.bpfman.road import BpfmanRoad
 from conductor.errors import InvalidSpec, KernelRefused, NotFound
 from conductor.managers.kernel_half import KernelHalf, KernelWish
-from conductor.model.ids import Name
+from conductor.model.ids import LinkId, Name
 from conductor.model.kernel import (
     ContainerSelector,
     Direction,
@@ -108,6 +107,14 @@ def made() -> Iterator[Pod]:
         yield made
 
 
+def named(bed: Bed, space: Space) -> str:
+    """Mount its network namespace on a file where the daemon runs."""
+    path = bed.folder / "netns"
+    path.touch()
+    bed.daemon.place.run("mount", "--bind", space.path, str(path))
+    return str(path)
+
+
 LINKS: dict[str, TcxLink | TcLink | XdpLink] = {
     "tcx": IN_V0,
     "tc": TcLink(interfaces=IN_V0.interfaces, direction=Direction.INGRESS),
@@ -119,11 +126,7 @@ LINKS: dict[str, TcxLink | TcLink | XdpLink] = {
 @pytest.mark.parametrize("stem", LINKS)
 def test_packets_of_another_network_namespace_are_counted(bed: Bed, space: Space, stem: str, way: str) -> None:
     """By a process that is in it, and by a file it is mounted on, as `ip netns` does."""
-    path = space.path
-    if way == "file":
-        path = str(bed.folder / "netns")
-        Path(path).touch()
-        bed.daemon.place.run("mount", "--bind", space.path, path)
+    path = named(bed, space) if way == "file" else space.path
     link = replace(LINKS[stem], netns=path)
 
     async def story(road: BpfmanRoad) -> None:
@@ -206,6 +209,39 @@ async def until(half: KernelHalf, *expected: tuple[State, str]) -> None:
                 return
             assert status.condition.state is not State.FAILED, status.condition
             await asyncio.sleep(0.05)
+
+
+def test_a_network_namespace_made_anew_under_its_name(bed: Bed) -> None:
+    """Seen where the daemon tells that a link is dead; bpfman goes on listing it, as any that somebody took away."""
+    node = Node(bed)
+
+    async def story() -> None:
+        with spaced() as first:
+            path = named(bed, first)
+            function = replace(bed.function("tcx"), links=(replace(IN_V0, netns=path),))
+            spec = KernelProgramSpec(name=Name("pods"), bytecode=PathObject(path=str(bed.object)), programs=(function,))
+            async with node.agent() as half:
+                await half.converge({spec.name: KernelWish(spec=spec, source=Source.GRPC)})
+                before = attached_ids(half)
+                bed.daemon.place.run("umount", path)
+                first.end()
+                with spaced() as second:
+                    named(bed, second)
+                    if bed.flavour is Flavour.LOADER:
+                        await asyncio.to_thread(eventually, lambda: attached_ids(half) not in ([], before), True)
+                    await asyncio.sleep(3 * node.resync)
+                    second.talk()
+                    assert node.counted(half, "pods", "tcx") == (1 if bed.flavour is Flavour.LOADER else 0)
+                    assert (attached_ids(half) == before) == (bed.flavour is not Flavour.LOADER)
+                    bed.daemon.place.run("umount", path)
+                await half.converge({})
+
+    asyncio.run(story())
+
+
+def attached_ids(half: KernelHalf) -> list[LinkId]:
+    """Ids of the links that the agent knows of."""
+    return [link.id for status in half.observed() for function in status.functions for link in function.links]
 
 
 async def stands(bed: Bed, half: KernelHalf, count: int) -> None:
