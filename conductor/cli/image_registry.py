@@ -21,7 +21,7 @@ from conductor.oci.registries import RegistriesConfig
 if TYPE_CHECKING:
     from conductor.oci.client import RegistryClient
 
-__all__ = ["Bars", "Door", "bars", "with_registry"]
+__all__ = ["Bars", "Door", "bars", "credentials_of", "with_registry"]
 
 Command = Callable[..., Any]
 
@@ -40,27 +40,28 @@ def with_registry(function: Callable[..., Awaitable[Any]]) -> Command:
 
     @functools.wraps(function)
     def run(*, registries: str | None, username: str | None, password_stdin: bool, **given: Any) -> Any:
-        credentials = _credentials(username, password_stdin=password_stdin)
+        credentials = credentials_of(username, password_stdin=password_stdin)
         config = read({"registries": registries})
         return asyncio.run(_opened(function, config, credentials, given))
 
-    command: Any = run
-    for option in (
+    options: tuple[Any, ...] = (
         click.option("--password-stdin", is_flag=True, help="Read the password from standard input."),
         click.option("--username", metavar="NAME", help="Name at the registry; default: docker's config file."),
         click.option("--registries", metavar="FILE", help="Mirrors, CAs and plain-http hosts. [CONDUCTOR_REGISTRIES]"),
-    ):
+    )
+    command: Command = run
+    for option in options:
         command = option(command)
-    wrapped: Command = command
-    return wrapped
+    return command
 
 
-def _credentials(username: str | None, *, password_stdin: bool) -> Credentials | None:
+def credentials_of(username: str | None, *, password_stdin: bool) -> Credentials | None:
+    """Read a password for a name. Raises `click.UsageError` where only one is given."""
     if bool(username) != password_stdin:
         raise click.UsageError("--username and --password-stdin go together")
     if not username:
         return None
-    return Credentials(username, click.get_text_stream("stdin").readline().rstrip("\r\n"))
+    return Credentials(username, sys.stdin.readline().rstrip("\r\n"))
 
 
 async def _opened(

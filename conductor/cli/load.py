@@ -12,6 +12,7 @@ import click
 from conductor.cli import assignments, shapes
 from conductor.cli.output import Format, note, output_option
 from conductor.cli.programs import show_program
+from conductor.cli.pulling import credentials_options, shown_pulls
 from conductor.cli.session import seconds, with_agent
 from conductor.errors import ObjectUnreadable
 from conductor.model.ids import parse_name
@@ -95,16 +96,29 @@ async def builtin(agent: Agent, *, builtin: str, name: str | None, wish: Wish, t
     help="When to ask the registry.",
 )
 @output_option
+@credentials_options
 @wish_options
 @with_agent()
 async def wasm(
-    agent: Agent, *, module: str, name: str | None, pull_policy: str, wish: Wish, timeout: float, form: Format
+    agent: Agent,
+    *,
+    module: str,
+    name: str | None,
+    pull_policy: str,
+    credentials: tuple[str, str] | None,
+    wish: Wish,
+    timeout: float,
+    form: Format,
 ) -> int:
     """Load a WebAssembly module from a file (sent to the agent) or from an image."""
     stem = module.rstrip("/").rsplit("/", 1)[-1].partition("@")[0].partition(":")[0].removesuffix(".wasm")
     chosen = parse_name(name or stem.lower(), "--name")
     wish["wasm"], wish["pull_policy"] = module_of(module), PullPolicy(pull_policy)
-    return report(await agent.load(chosen, timeout=timeout, **wish), form)
+    if credentials is not None:
+        wish["credentials"] = credentials
+    async with shown_pulls(agent):
+        status = await agent.load(chosen, timeout=timeout, **wish)
+    return report(status, form)
 
 
 def module_of(module: str) -> Path | str:

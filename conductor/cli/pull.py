@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from conductor.cli.pulling import credentials_options, shown_pulls
 from conductor.cli.session import with_agent
 from conductor.model.kernel import PullPolicy
 
@@ -24,8 +25,10 @@ __all__ = ["pull"]
     show_default=True,
     help="When to ask the registry.",
 )
+@credentials_options
 @with_agent()
-async def pull(agent: Agent, *, reference: str, pull_policy: str) -> None:
+async def pull(agent: Agent, *, reference: str, pull_policy: str, credentials: tuple[str, str] | None) -> None:
     """Fetch and verify an image before it is needed."""
-    await agent.pull(reference, pull_policy=PullPolicy(pull_policy))
+    async with shown_pulls(agent):
+        await agent.pull(reference, pull_policy=PullPolicy(pull_policy), credentials=credentials)
     click.echo(f"{reference} pulled")
