@@ -42,18 +42,31 @@ class Delta:
 class Sheet:
     """Hold one family of one program as text. Used under the page's lock."""
 
+    __slots__ = (
+        "_blocks",
+        "_ends",
+        "_headers",
+        "_lines",
+        "_numbers",
+        "_rows_per_block",
+        "_shown",
+        "_stale_blocks",
+        "_starts",
+        "_unspelled",
+        "spec",
+    )
+
     def __init__(self, spec: MetricSpec, *, lines: int) -> None:
         self.spec = spec
         self._headers = tuple(header(spec, openmetrics=openmetrics) for openmetrics in (False, True))
         self._lines = lines
         self._rows_per_block = max(1, _LINES // lines)
-        self._rows = 0
         self._starts: Objects = np.empty((0, lines), object)
         self._ends: Objects = np.empty((0, lines), object)
         self._numbers = np.empty((0, lines))
         self._shown = np.empty(0, np.bool_)
         self._unspelled = np.empty(0, np.bool_)
-        self._stale_blocks: set[int] = set()
+        self._stale_blocks: list[int] = []
         self._blocks: list[bytes] = []
 
     def header(self, *, openmetrics: bool) -> bytes:
@@ -71,7 +84,9 @@ class Sheet:
         self._unspelled[delta.slots] = delta.shown
         # (np.unique would do, but its first call imports numpy.ma: 40 ms and megabytes.)
         blocks = np.bincount(delta.slots // self._rows_per_block)
-        self._stale_blocks.update(np.flatnonzero(blocks).tolist())
+        stale = np.flatnonzero(blocks).tolist()
+        if stale != self._stale_blocks:
+            self._stale_blocks = stale if not self._stale_blocks else sorted({*self._stale_blocks, *stale})
 
     def blocks(self) -> list[bytes]:
         """Encode what changed and answer all blocks; unchanged ones are the very objects of before."""
@@ -81,7 +96,7 @@ class Sheet:
             self._unspelled[slots] = False
             for block in self._stale_blocks:
                 self._blocks[block] = self._encode(block)
-            self._stale_blocks.clear()
+            self._stale_blocks = []
         return self._blocks
 
     def lines_with(self, needles: tuple[bytes, ...]) -> bytes:

@@ -7,6 +7,7 @@ over, so that a counter that returns resumes). The owner calls everything here u
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -63,6 +64,21 @@ class _Columns:
 class Table:
     """Hold the series of one family of one program."""
 
+    __slots__ = (
+        "_bounds",
+        "_columns",
+        "_free",
+        "_line_starts",
+        "_rows",
+        "_width",
+        "index",
+        "lines",
+        "sheet",
+        "spec",
+        "ttl",
+        "wrote",
+    )
+
     def __init__(self, spec: MetricSpec, *, program: str) -> None:
         self.spec = spec
         self.ttl = spec.ttl
@@ -71,7 +87,7 @@ class Table:
         self.index: dict[Row, int] = {}
         self._line_starts = LineStarts(spec, program=program)
         self.lines = self._line_starts.lines
-        self._bounds = np.array(spec.buckets, np.float64)
+        self._bounds = _bounds_of(spec.buckets)
         self._width = len(spec.buckets) + 2 if spec.kind is MetricKind.HISTOGRAM else 1
         self._rows: list[Row | None] = []
         self._free: list[int] = []
@@ -229,3 +245,11 @@ class Table:
         if self.lines == counts.shape[1]:
             return counts
         return np.concatenate([counts, counts[:, -1:], values[:, -1:]], axis=1)
+
+
+@lru_cache(maxsize=1_024)
+def _bounds_of(buckets: tuple[float, ...]) -> Numbers:
+    """Upper bounds of buckets: the same array for all programs that declare the same."""
+    bounds = np.array(buckets, np.float64)
+    bounds.flags.writeable = False
+    return bounds

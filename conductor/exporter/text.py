@@ -47,6 +47,8 @@ def _escaped(text: str) -> str:
 class LineStarts:
     """Makes `name{a="1",b="2"} ` of rows of label values, once per series: one template per line of a series."""
 
+    __slots__ = ("_program", "_templates")
+
     def __init__(self, spec: MetricSpec, *, program: str) -> None:
         self._program = _escaped(program)
         self._templates = _templates(spec, bool(program))
