@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ctypes import byref, c_void_p
 from typing import Self
 
@@ -21,10 +21,10 @@ class Engine:
         self.pointer = pointer
 
     @classmethod
-    def made(cls) -> Self:
+    def made(cls, features: Mapping[str, bool] = FEATURES) -> Self:
         """Make an engine; where it compiles it uses one thread."""
         config = HELD.wasm_config_new()
-        for feature, is_on in FEATURES.items():
+        for feature, is_on in features.items():
             getattr(HELD, f"wasmtime_config_{feature}_set")(config, is_on)
         for number, value in NUMBERS.items():
             getattr(HELD, f"wasmtime_config_{number}_set")(config, value)

@@ -47,7 +47,7 @@ class Host:
         self._engine = Engine.made()
         self._linker = Linker(self._engine)
         self.pool = Pool(on_beat=self._engine.beat)
-        self.pump = Pump(engine=self._engine)
+        self.pump = Pump(engine=self._engine, fences=tuning.fences)
         self._shelf = Shelf()
         self._compiler = Compiler(seconds=tuning.compile_seconds)
         self._ready: weakref.WeakValueDictionary[str, ReadyModule] = weakref.WeakValueDictionary()

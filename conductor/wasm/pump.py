@@ -1,9 +1,9 @@
 """The pump: the one consumer of each ring buffer; it copies records out and hands them to every program granted it.
 
 Headers show how far records are committed, and only then are they copied: a record's BUSY bit is seen clear before its
-data is read (see `runs.py` and `walker.wat`). After that the ring is given back; a slow program holds up its own inbox
-and nothing else. Where nobody has room records stay in the ring until it is half full, and are dropped from then on:
-what the ring refuses only the kernel half could count.
+data is read (see `runs.py` and `walker.wat`, and `fence.py` for processors that reorder loads). After that the ring is
+given back; a slow program holds up its own inbox and nothing else. Where nobody has room records stay in the ring until
+it is half full, and are dropped from then on: what the ring refuses only the kernel half could count.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from conductor.model.ids import MapId
 from conductor.ports import RingHandle
 from conductor.wasm.copies import Copies
 from conductor.wasm.engine import Engine
+from conductor.wasm.fence import Fence, is_ordered
 from conductor.wasm.inbox import Inbox, Piece
 from conductor.wasm.runs import run_of, words_at
 from conductor.wasm.walker import COPY_BYTES, Walker
@@ -65,8 +66,9 @@ class _Ring:
 class Pump:
     """Own the rings by map id, and the thread that empties them while there are any."""
 
-    def __init__(self, *, engine: Engine) -> None:
+    def __init__(self, *, engine: Engine, fences: bool | None = None) -> None:
         self._walker = Walker(engine=engine)
+        self.fence = Fence(real=not is_ordered() if fences is None else fences)
         self._copies = Copies(most=COPY_BYTES)
         self._rings: dict[MapId, _Ring] = {}
         self._lock = threading.Lock()
@@ -121,6 +123,7 @@ class Pump:
             thread.join(2 * LOOK_SECONDS)
         with self._lock:
             self._walker.close()
+            self.fence.close()
             poll, self._poll = self._poll, None
             if poll is not None:
                 poll.close()
@@ -146,6 +149,7 @@ class Pump:
             self._alarm = os.eventfd(0)
             self._poll.register(self._alarm, select.EPOLLIN | select.EPOLLET)
             self._walker.open()
+            self.fence.open()
         for handle in fresh.values():
             self._poll.register(handle.fileno(), select.EPOLLIN)
         if self._thread is None:
@@ -187,13 +191,16 @@ class Pump:
         size = min(producer - consumer, COPY_BYTES)
         if size <= 0 or self._is_held_up(ring, producer - consumer):
             return False
+        self.fence.wait()  # the producer's position was seen: now headers
         offset = consumer % handle.size
         start = handle.data + offset
         found = run_of(ring.words, offset, offset + size) or self._walker.survey(start, size)
         if found.size == 0:
             return self._skip_giant(ring, start, consumer, size)
         cuts = {most: found.pieces(most) for most in {one.inbox.most_piece for one in ring.subscriptions}}
+        self.fence.wait()  # headers were seen without BUSY: now the data
         records = self._copies.copied(start, found.size)
+        self.fence.wait()  # all was read: the kernel may have it back
         for one in ring.subscriptions:
             for low, high, count in cuts[one.inbox.most_piece]:
                 if count < 0:
@@ -211,8 +218,7 @@ class Pump:
         inboxes = (one.inbox for one in ring.subscriptions if one not in ring.resting)
         return not any(inbox.has_room(min(waiting, COPY_BYTES, inbox.most_piece)) for inbox in inboxes)
 
-    @staticmethod
-    def _skip_giant(ring: _Ring, start: int, consumer: int, size: int) -> bool:
+    def _skip_giant(self, ring: _Ring, start: int, consumer: int, size: int) -> bool:
         """Drop a committed record that is larger than all that is ever copied; anything else is not committed yet."""
         header = ctypes.c_uint32.from_address(start).value
         length = (header & _LENGTH) + 15 & ~7
@@ -220,5 +226,6 @@ class Pump:
             return False
         for one in ring.subscriptions:
             one.inbox.refuse(1, "too_large")
+        self.fence.wait()
         ring.handle.commit(consumer + length)
         return True

@@ -20,3 +20,5 @@ class Tuning:
     """Wall time of one call, beside ten times its CPU limit: for machines that are very busy."""
     watch_seconds: float = 3.0
     """How long an update is watched before the old version is let go."""
+    fences: bool | None = None
+    """Whether reading rings takes barriers; None: as this processor needs (see `fence.py`)."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from ctypes import byref, c_int64, c_void_p
+from ctypes import c_int64
 from pathlib import Path
 from typing import Any, Final
 
-from conductor.wasm.capi import HELD, RELEASED, Bytes, Extern, Instance, error_text, taken
 from conductor.wasm.engine import Engine
 from conductor.wasm.memory import move
+from conductor.wasm.trusted import Trusted
 
 __all__ = ["COPY_BYTES", "Walked", "Walker"]
 
 COPY_BYTES: Final = 1 << 20
 """Most that is taken at once."""
 _MANY: Final = 0x7FFFFFFF
-_FOR_EVER: Final = 1 << 60
 
 
 class Walker:
@@ -23,41 +22,22 @@ class Walker:
 
     def __init__(self, *, engine: Engine) -> None:
         self._engine = engine
-        self._store: int | None = None
+        self._instance: Trusted | None = None
         self._raw: Any = (c_int64 * 8)()
-        self._context = 0
         self._function: Any = None
         self._at = 0
 
     def open(self) -> None:
-        """Compile and instantiate it: it is small, and ours."""
-        text, binary = (Path(__file__).parent / "walker.wat").read_bytes(), Bytes()
-        if error := HELD.wasmtime_wat2wasm(text, len(text), byref(binary)):
-            raise AssertionError(error_text(error))
-        linker = HELD.wasmtime_linker_new(self._engine.pointer)
-        ready = self._engine.ready(self._engine.compile(taken(binary)), linker)
-        HELD.wasmtime_linker_delete(linker)
-        self._store = HELD.wasmtime_store_new(self._engine.pointer, None, None)
-        self._context = HELD.wasmtime_store_context(self._store)
-        HELD.wasmtime_context_set_epoch_deadline(self._context, _FOR_EVER)
-        instance, trap = Instance(), c_void_p()
-        error = RELEASED.wasmtime_instance_pre_instantiate(ready.pointer, self._context, byref(instance), byref(trap))
-        if error or trap.value:
-            raise AssertionError("the walker cannot be instantiated")
-        memory, function = Extern(), Extern()
-        HELD.wasmtime_instance_export_get(self._context, byref(instance), b"memory", 6, byref(memory))
-        HELD.wasmtime_instance_export_get(self._context, byref(instance), b"walk", 4, byref(function))
-        self._function = function.of.func
-        self._at = int(HELD.wasmtime_memory_data(self._context, byref(memory.of.memory)))
+        """Compile and instantiate it."""
+        self._instance = Trusted(engine=self._engine, text=(Path(__file__).parent / "walker.wat").read_bytes())
+        self._function, self._at = self._instance.function(b"walk"), self._instance.memory()
 
     def walk(self, at: int, end: int, most: int, records: int = _MANY) -> tuple[int, int]:
         """Step over committed records; answer their bytes and how many of them are not discarded."""
-        raw, trap = self._raw, c_void_p()
+        raw = self._raw
         raw[0], raw[2], raw[4], raw[6] = at, end, most, records
-        # The lock of the interpreter is kept: a walk takes microseconds, getting the lock back may take longer.
-        error = HELD.wasmtime_func_call_unchecked(self._context, byref(self._function), raw, 4, byref(trap))
-        if error or trap.value:
-            raise AssertionError("the walker failed")
+        assert self._instance is not None
+        self._instance.call(self._function, raw, 4)
         answer = int(raw[0])
         return answer >> 32 & 0xFFFFFFFF, answer & 0xFFFFFFFF
 
@@ -68,9 +48,9 @@ class Walker:
 
     def close(self) -> None:
         """Delete the instance; a second call does nothing."""
-        store, self._store = self._store, None
-        if store:
-            RELEASED.wasmtime_store_delete(store)
+        instance, self._instance = self._instance, None
+        if instance is not None:
+            instance.close()
 
 
 class Walked:
