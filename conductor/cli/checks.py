@@ -122,7 +122,6 @@ def later(config: Config) -> Iterator[Finding]:
     asked = bool(config.kubeconfig) or "KUBERNETES_SERVICE_HOST" in os.environ
     detail = "this version has no Kubernetes part yet" if asked else "no cluster is configured (--kubeconfig)"
     yield Finding(area="outside", name="API server", answer=Answer.UNKNOWN, detail=detail)
-    yield Finding(area="outside", name="registry", answer=Answer.UNKNOWN, detail="this version pulls no images yet")
 
 
 def _answers(name: str, path: Path) -> Finding:

@@ -11,6 +11,7 @@ import click
 
 from conductor.cli import checks
 from conductor.cli.checks import Answer, Finding
+from conductor.cli.image_checks import images
 from conductor.cli.output import Column, coloured, columns, note, write
 from conductor.cli.settings import AGENT, settings
 from conductor.config import Config
@@ -69,6 +70,7 @@ def examined(config: Config) -> Sequence[Finding]:
         *checks.kernel(),
         *checks.road(config, info),
         *checks.files(config, agent_runs=info is not None),
+        *images(config),
         *checks.later(config),
     ]
 

@@ -17,7 +17,7 @@ from conductor.oci.blobs import Download, Sink, SinkFailed
 from conductor.oci.keyring import Keyring
 from conductor.oci.limits import RegistryLimits
 from conductor.oci.manifests import ACCEPTED, Manifest, digest_of
-from conductor.oci.persistence import persistently, within
+from conductor.oci.persistence import Unsteady, persistently, within
 from conductor.oci.push import Progress, Pusher, Source
 from conductor.oci.referrers import list_referrers
 from conductor.oci.registries import Endpoint, RegistriesConfig
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _DEFAULTS = RegistryLimits()
 _NO_HEAD = frozenset({404, 405})
+_ANSWERS = frozenset({200, 401, 403, 404})
 
 
 def _silent(_done: int, _total: int) -> None:
@@ -164,6 +165,19 @@ class RegistryClient:
 
         async with within(self._limits.call, f"{ref.at(digest)}: its referrers"):
             return await self._first(ref.at(digest), look, direct=direct, rests=False)
+
+    async def reach(self, registry: str) -> None:
+        """Make sure that a registry answers at all, whatever it lets us see. Raises `RegistryAway`, `RegistryRefused`.
+
+        distribution-spec 1.1: `GET /v2/` is 200, or 401 where it wants to know who asks.
+        """
+        endpoint = self._registries.endpoints(Reference(registry, "any", "any"), direct=True)[-1]
+        ask = Ask(endpoint=endpoint, path="", url=f"{endpoint.origin}/v2/", what=registry, accepts=_ANSWERS)
+        async with within(self._limits.connect, registry):
+            try:
+                await self._transport.read(ask, self._limits.manifest)
+            except Unsteady as exc:
+                raise RegistryAway(str(exc)) from None
 
     # --- push ---------------------------------------------------------------------------------------------------------
 
