@@ -13,18 +13,20 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from conductor.oci.trust.claims import IN_TOTO, pae
 from tests.oci.trust.workshop import BUNDLE, envelope, key, payload, signed, statement, text
 
 ISSUER, SUBJECT = "https://accounts.example", "ada@acme.example"
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 _SCT_LIST = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
+_OLD_ISSUER_OID = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.1")
 _ISSUER_OID = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.8")
 
 
@@ -37,9 +39,15 @@ def _log_id(private: ec.EllipticCurvePrivateKey) -> bytes:
     return hashlib.sha256(_der(private)).digest()
 
 
-def _name(common: str) -> x509.Name:
+def name_of(common: str) -> x509.Name:
     words = [(NameOID.ORGANIZATION_NAME, "acme"), (NameOID.COMMON_NAME, common)]
     return x509.Name([x509.NameAttribute(oid, word) for oid, word in words])
+
+
+class TimeStamper(Protocol):
+    """Says when something was there."""
+
+    def stamped(self, data: bytes) -> bytes: ...
 
 
 @dataclass
@@ -67,7 +75,7 @@ class Authority:
     rekor_key: ec.EllipticCurvePrivateKey = field(default_factory=key)
 
     def __post_init__(self) -> None:
-        name = _name("acme root")
+        name = name_of("acme root")
         builder = (
             x509.CertificateBuilder()
             .subject_name(name)
@@ -77,7 +85,7 @@ class Authority:
             .not_valid_before(NOW - timedelta(days=365))
             .not_valid_after(NOW + timedelta(days=3650))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(x509.KeyUsage(**_NO_USAGE | {"key_cert_sign": True, "crl_sign": True}), critical=True)
+            .add_extension(x509.KeyUsage(**NO_USAGE | {"key_cert_sign": True, "crl_sign": True}), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.root_key.public_key()), critical=False)
         )
         self.root = builder.sign(self.root_key, hashes.SHA256())
@@ -104,11 +112,16 @@ class Authority:
         )
 
     def certified(
-        self, *, subject: str = SUBJECT, issuer: str = ISSUER, ct_key: ec.EllipticCurvePrivateKey | None = None
+        self,
+        *,
+        subject: str = SUBJECT,
+        issuer: str = ISSUER,
+        ct_key: ec.EllipticCurvePrivateKey | None = None,
+        since: datetime = NOW,
     ) -> Signed:
         """Give somebody a certificate for ten minutes."""
         private = key()
-        usage = x509.KeyUsage(**_NO_USAGE | {"digital_signature": True})
+        usage = x509.KeyUsage(**NO_USAGE | {"digital_signature": True})
         name = x509.RFC822Name(subject) if "@" in subject else x509.UniformResourceIdentifier(subject)
         builder = (
             x509.CertificateBuilder()
@@ -116,14 +129,15 @@ class Authority:
             .issuer_name(self.root.subject)
             .public_key(private.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(NOW)
-            .not_valid_after(NOW + timedelta(minutes=10))
+            .not_valid_before(since)
+            .not_valid_after(since + timedelta(minutes=10))
             .add_extension(usage, critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self.root_key.public_key()), critical=False
             )
             .add_extension(x509.SubjectAlternativeName([name]), critical=True)
+            .add_extension(x509.UnrecognizedExtension(_OLD_ISSUER_OID, issuer.encode()), critical=False)
             .add_extension(x509.UnrecognizedExtension(_ISSUER_OID, _utf8(issuer)), critical=False)
         )
         before = builder.sign(self.root_key, hashes.SHA256()).tbs_certificate_bytes
@@ -177,6 +191,34 @@ class Authority:
             }
         ).encode()
 
+    def stamped_bundle(self, who: Signed, stamper: TimeStamper, *, said: bytes = b"", stamped: bytes = b"") -> bytes:
+        """Sign a statement as Rekor v2 logs it: without a time of its own, which a stamper tells."""
+        said = said or statement()
+        letter = envelope(who.key, said)
+        signature = base64.b64decode(letter["signatures"][0]["sig"])
+        digest = hashlib.sha256(pae(IN_TOTO, said)).digest()
+        holder = {"keyDetails": "PKIX_ECDSA_P256_SHA_256", "x509Certificate": {"rawBytes": text(who.der)}}
+        record = {
+            "data": {"algorithm": "SHA2_256", "digest": text(digest)},
+            "signature": {"content": text(signature), "verifier": holder},
+        }
+        body = {"apiVersion": "0.0.2", "kind": "hashedrekord", "spec": {"hashedRekordV002": record}}
+        entry = self._entry(body, NOW)
+        for mark in ("inclusionPromise", "integratedTime"):
+            del entry[mark]
+        stamp = stamper.stamped(stamped or signature)
+        return json.dumps(
+            {
+                "mediaType": BUNDLE,
+                "verificationMaterial": {
+                    "certificate": {"rawBytes": text(who.der)},
+                    "tlogEntries": [entry],
+                    "timestampVerificationData": {"rfc3161Timestamps": [{"signedTimestamp": text(stamp)}]},
+                },
+                "dsseEnvelope": letter,
+            }
+        ).encode()
+
     def simple(
         self, who: Signed, said: bytes | None = None, *, at: datetime = NOW + timedelta(minutes=1), logged: bytes = b""
     ) -> tuple[bytes, Mapping[str, str]]:
@@ -203,7 +245,7 @@ class Authority:
         return {
             "logIndex": "0",
             "logId": {"keyId": text(_log_id(self.rekor_key))},
-            "kindVersion": {"kind": body["kind"], "version": "0.0.1"},
+            "kindVersion": {"kind": body["kind"], "version": body["apiVersion"]},
             "integratedTime": str(int(at.timestamp())),
             "inclusionPromise": {"signedEntryTimestamp": text(promise)},
             "inclusionProof": {
@@ -241,7 +283,7 @@ class Authority:
 
 _DER = serialization.Encoding.DER
 _USAGES = "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign"
-_NO_USAGE = dict.fromkeys((*_USAGES.split(), "encipher_only", "decipher_only"), False)
+NO_USAGE = dict.fromkeys((*_USAGES.split(), "encipher_only", "decipher_only"), False)
 
 
 def _hashedrekord(who: Signed, signature: bytes, artifact: bytes) -> dict[str, Any]:

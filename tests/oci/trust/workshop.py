@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
+from conductor.model.image import Descriptor
 from conductor.model.reference import Reference
 from conductor.oci.trust.claims import IN_TOTO, SIGN, pae
 from conductor.oci.trust.evidence import SIMPLE_TYPE
@@ -89,31 +91,44 @@ def bundle(private: PrivateKey, said: bytes | None = None, media_type: str = BUN
     ).encode()
 
 
+class Writable(Protocol):
+    """What both the fake in memory and our client can do."""
+
+    async def push_blob(self, ref: Reference, data: bytes) -> Descriptor: ...
+    async def push_manifest(self, ref: Reference, body: bytes, media_type: str) -> str: ...
+
+
 async def put_referrer(
-    registry: MemoryRegistry, body: bytes, artifact_type: str = BUNDLE, digest: str = DIGEST
+    registry: Writable, body: bytes, ref: Reference = REF, digest: str = DIGEST, *, artifact_type: str = BUNDLE
 ) -> None:
-    """Attach a bundle as cosign 3 does; where referrers are not listed, list it under the tag."""
-    blob = await registry.push_blob(REF, body)
+    """Attach a bundle as cosign 3 does; where the fake lists no referrers, list it under the tag."""
+    blob = await registry.push_blob(ref, body)
+    empty = await registry.push_blob(ref, b"{}")
     layer = blob.printed() | {"mediaType": BUNDLE}
     subject = {"mediaType": INDEX, "digest": digest, "size": 2}
-    manifest = _manifest([layer], artifactType=artifact_type, subject=subject)
-    at = await registry.push_manifest(REF, manifest, MANIFEST)
-    if not registry.lists_referrers:
+    manifest = _manifest([layer], empty, artifactType=artifact_type, subject=subject)
+    at = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+    await registry.push_manifest(ref.at(at), manifest, MANIFEST)
+    if isinstance(registry, MemoryRegistry) and not registry.lists_referrers:
         listed = [{"mediaType": MANIFEST, "digest": at, "size": len(manifest)}]
         index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}).encode()
-        await registry.push_manifest(REF.tagged(digest.replace(":", "-")), index, INDEX)
+        await registry.push_manifest(ref.tagged(digest.replace(":", "-")), index, INDEX)
 
 
 async def put_legacy(
-    registry: MemoryRegistry, *signatures: tuple[bytes, Mapping[str, str]], digest: str = DIGEST
+    registry: Writable,
+    *signatures: tuple[bytes, Mapping[str, str]],
+    ref: Reference = REF,
+    digest: str = DIGEST,
 ) -> None:
     """Tag simple-signing layers as cosign 2 does."""
     layers = []
     for said, notes in signatures:
-        blob = await registry.push_blob(REF, said)
+        blob = await registry.push_blob(ref, said)
         layers.append(blob.printed() | {"mediaType": SIMPLE_TYPE, "annotations": dict(notes)})
-    tag = REF.tagged(f"{digest.replace(':', '-')}.sig")
-    await registry.push_manifest(tag, _manifest(layers), MANIFEST)
+    empty = await registry.push_blob(ref, b"{}")
+    tag = ref.tagged(f"{digest.replace(':', '-')}.sig")
+    await registry.push_manifest(tag, _manifest(layers, empty), MANIFEST)
 
 
 def simple(private: PrivateKey, said: bytes | None = None) -> tuple[bytes, Mapping[str, str]]:
@@ -121,6 +136,6 @@ def simple(private: PrivateKey, said: bytes | None = None) -> tuple[bytes, Mappi
     return said, {"dev.cosignproject.cosign/signature": text(signed(private, said))}
 
 
-def _manifest(layers: list[Any], **more: Any) -> bytes:
-    config = {"mediaType": "application/vnd.oci.empty.v1+json", "digest": f"sha256:{'44' * 32}", "size": 2}
-    return json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers} | more).encode()
+def _manifest(layers: list[Any], config: Descriptor, **more: Any) -> bytes:
+    empty = config.printed() | {"mediaType": "application/vnd.oci.empty.v1+json"}
+    return json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": empty, "layers": layers} | more).encode()
