@@ -13,6 +13,8 @@ import resource
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 __all__ = ["CPU_SECONDS", "LARGEST_QUESTION", "main"]
@@ -58,6 +60,9 @@ def _limit() -> None:
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if [str(os.getppid())] != sys.argv[1:]:
         os._exit(1)  # the parent died before the line above
+    with suppress(OSError):
+        # Where memory is short this is what should go: it is asked again, the agent is not.
+        Path("/proc/self/oom_score_adj").write_text("900")
     for what, most in (
         (resource.RLIMIT_CPU, CPU_SECONDS),
         (resource.RLIMIT_AS, _MEMORY),

@@ -57,11 +57,13 @@ def test_the_child_limits_itself() -> None:
             text = Path(f"/proc/{child.pid}/limits").read_text()
             limits = {line[:26].strip(): line[26:].split()[:2] for line in text.splitlines()}
         status = Path(f"/proc/{child.pid}/status").read_text()
+        first_to_go = Path(f"/proc/{child.pid}/oom_score_adj").read_text()
         child.communicate(json.dumps({"ask": "examine", "keys": {}, "roots": {}}).encode())
     assert limits["Max cpu time"] == ["20", "20"]
     assert limits["Max address space"] == [str(1 << 30)] * 2
     assert limits["Max file size"] == ["0", "0"]
     assert "NoNewPrivs:\t1" in status
+    assert first_to_go == "900\n"
 
 
 def test_whoever_asks_is_spared_the_libraries(tmp_path: Path) -> None:
