@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from bench.map import ENTRIES, ROUNDS, filled_map
+from bench.map import ENTRIES, ROUNDS, TURNS, filled_map
 from bench.table import Row
 from bench.wasm_host import Bench, build_guest, host, rival
 from conductor.bpf.maps import open_map
@@ -33,7 +33,7 @@ async def _measured(place: Path, path: Path) -> Row:
         with open_map(path, Access.READ) as map_:
             instance = await bench.open(guest, {"entries": map_}, access=Access.READ, limits=LIMITS)
             await instance.tick()
-            for _ in range(5):
+            for _ in range(TURNS):
                 ours += [await _timed(instance) for _ in range(ROUNDS)]
                 said = subprocess.run([reader, path, str(ROUNDS)], check=True, capture_output=True, text=True)  # noqa: ASYNC221 - nothing else runs
                 words = said.stdout.split()
