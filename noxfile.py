@@ -117,6 +117,25 @@ def bpfman(session: nox.Session) -> None:
     checked(session, "tests/real_bpfman", *given, variables=tuple(variables))
 
 
+@nox.session
+def cluster(session: nox.Session) -> None:
+    """Hold what is of Kubernetes to a real API server: built once from its Go modules, or KUBEBUILDER_ASSETS names it."""
+    from tests.cluster.install import ETCD, HELM, PARTS, VERSION  # noqa: PLC0415 - only this session needs it
+
+    debian(session, *KERNEL_PACKAGES)
+    if assets := os.environ.get("KUBEBUILDER_ASSETS", ""):
+        folder = Path(assets)
+        if missing := [name for name in PARTS if not (folder / name).is_file()]:
+            session.error(f"KUBEBUILDER_ASSETS={folder} has no {', '.join(missing)}")
+        session.log("with the parts in %s", folder)
+    else:
+        # As the user who called, so that the cache is theirs.
+        said = session.run(PYTHON, "-m", "tests.cluster.install", external=True, silent=True)
+        folder = Path(str(said).strip().splitlines()[-1])
+        session.log("with Kubernetes %s, etcd %s and Helm %s in %s", VERSION, ETCD, HELM, folder)
+    checked(session, "-m", "cluster", *session.posargs, variables=(f"KUBEBUILDER_ASSETS={folder}",))
+
+
 GUESTS = {
     "c": ("clang", "lld", "wasi-libc", "libclang-rt-dev-wasm32"),
     "rust": (),

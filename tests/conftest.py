@@ -13,15 +13,23 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.cluster.testbed import Testbed
 
 OBJECTS = Path(__file__).parent / "objects"
 CLANG = ("clang", "-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-mcpu=v3")
 INCLUDES = tuple(f"-I/usr/include/{triple}" for triple in ("x86_64-linux-gnu", "aarch64-linux-gnu"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "KUBEBUILDER_ASSETS" not in os.environ:  # the session `cluster` names its servers
+        without = [item for item in items if item.get_closest_marker("cluster")]
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if item not in without]
     missing = _kernel_lacks()
     for item in items:
         if missing and item.get_closest_marker("kernel"):
@@ -34,6 +42,15 @@ def _kernel_lacks() -> str:
     if not Path("/sys/kernel/btf/vmlinux").exists():
         return "needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF)"
     return ""
+
+
+@pytest.fixture(scope="session")
+def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
+    """A real API server, once for the whole run; tests with the marker `cluster` alone have it."""
+    from tests.cluster.testbed import Testbed  # it brings cryptography along
+
+    with Testbed.running(tmp_path_factory.mktemp("cluster")) as bed:
+        yield bed
 
 
 @pytest.fixture(scope="session")
