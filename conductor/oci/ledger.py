@@ -13,8 +13,9 @@ from conductor.model.image import ImageKind, ImageStatus
 from conductor.oci.folder import Folder
 from conductor.oci.incoming import Incoming
 from conductor.oci.records import RECORD_BYTES, ImageRecord, TagRecord
+from conductor.oci.shelf import hex_of
 
-__all__ = ["Held", "Ledger", "hex_of"]
+__all__ = ["Held", "Ledger"]
 
 _ASIDE_MOST: Final = 16
 _USED_SECONDS: Final = 60.0
@@ -150,11 +151,6 @@ class Ledger:
             file.write(text)
             file.settle()
             file.keep(folder, name)
-
-
-def hex_of(digest: str) -> str:
-    """Answer a digest without its algorithm: the name of its file."""
-    return digest.removeprefix("sha256:")
 
 
 def _image_file(record: ImageRecord) -> str:

@@ -7,10 +7,7 @@ the first use of a file, do: call them in a thread.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -20,14 +17,15 @@ from typing import Final, Self
 from conductor.errors import StoreFull
 from conductor.model.image import ImageKind, ImageStatus, Reference
 from conductor.oci.folder import Folder, disk_errors
+from conductor.oci.holds import Holds
 from conductor.oci.incoming import Incoming
-from conductor.oci.ledger import Held, Ledger, hex_of
-from conductor.oci.records import ImageRecord, TagRecord, is_digest
+from conductor.oci.ledger import Held, Ledger
+from conductor.oci.records import ImageRecord, TagRecord
+from conductor.oci.shelf import Shelf
 
 __all__ = ["ImageStore", "StoreCounts"]
 
-_CHUNK: Final = 1 << 20
-GRACE: Final = 60.0
+_GRACE: Final = 60.0
 """Seconds after a pull or use in which an image is not evicted: whoever asked for it is about to hold it."""
 
 
@@ -50,28 +48,20 @@ class StoreCounts:
 class ImageStore:
     """Own the directory. Thread-safe."""
 
-    def __init__(
-        self, *, root: Path, blobs: Folder, fresh: Folder, ledger: Ledger, limit: int, grace: float = GRACE
-    ) -> None:
-        self._root, self._blobs, self._fresh, self._ledger, self._limit = root, blobs, fresh, ledger, limit
-        self._grace = grace
+    def __init__(self, *, shelf: Shelf, ledger: Ledger, holds: Holds, fresh: Folder, limit: int) -> None:
+        self._shelf, self._ledger, self._holds, self._fresh, self._limit = shelf, ledger, holds, fresh, limit
         self._lock = threading.RLock()
         """Guards what is in memory; never held while the disk is waited for."""
         self._disk = threading.RLock()
         """One change on disk at a time. Taken before the other."""
-        self._sizes: dict[str, int] = {}
-        self._holders: dict[str, set[str]] = {}
-        self._retained: frozenset[str] = frozenset()
-        self._recent: dict[str, float] = {}
         self._reserved = 0
         self._landing = ""
         """The file that is there and whose record is not yet."""
-        self._checked: set[str] = set()
         self._counts = StoreCounts()
 
     @classmethod
     @contextmanager
-    def opened(cls, root: Path, *, bytes_limit: int, grace: float = GRACE) -> Iterator[Self]:
+    def opened(cls, root: Path, *, bytes_limit: int, grace: float = _GRACE) -> Iterator[Self]:
         """Open or make the cache; for one process at a time. Raises `StateUnwritable`, `StoreFull`."""
         with ExitStack() as stack:
             top = stack.enter_context(Folder.opened(root.absolute(), alone=True))
@@ -83,7 +73,8 @@ class ImageStore:
                 fresh=fresh,
             )
             blobs = stack.enter_context(stack.enter_context(top.inner("blobs")).inner("sha256"))
-            store = cls(root=blobs.path, blobs=blobs, fresh=fresh, ledger=ledger, limit=bytes_limit, grace=grace)
+            holds, shelf = Holds(grace=grace), Shelf(folder=blobs)
+            store = cls(shelf=shelf, ledger=ledger, holds=holds, fresh=fresh, limit=bytes_limit)
             with disk_errors(f"the image cache {root} cannot be read"):
                 store._load()
             yield store
@@ -97,7 +88,7 @@ class ImageStore:
     def bytes_used(self) -> int:
         """Bytes of all files, and of those on their way."""
         with self._lock:
-            return sum(self._sizes.values()) + self._reserved
+            return self._shelf.total + self._reserved
 
     @property
     def bytes_limit(self) -> int:
@@ -107,7 +98,7 @@ class ImageStore:
     def images(self) -> tuple[ImageStatus, ...]:
         """List what is held, sorted by reference."""
         with self._lock:
-            found = [one.status(in_use=self._is_held(one.record.digest)) for one in self._ledger.held()]
+            found = [one.status(in_use=self._holds.is_held(one.record.digest)) for one in self._ledger.held()]
         return tuple(sorted(found, key=lambda one: (one.reference, one.digest, one.kind)))
 
     def tagged(self, reference: Reference) -> str:
@@ -132,32 +123,29 @@ class ImageStore:
         guard = f"\0use {threading.get_ident()}"
         self.hold(record.digest, guard)
         try:
-            whole = self._is_whole(record)
+            whole = self._shelf.is_whole(record)
             if whole:
                 self._used(record, holder, counts=counts)
             else:
                 self._discard(record)
         finally:
             self.release(record.digest, guard)
-        return self._root / hex_of(record.content) if whole else None
+        return self._shelf.path(record.content) if whole else None
 
     def hold(self, digest: str, holder: str) -> None:
         """Keep an image from eviction, be it there already or not yet."""
         with self._lock:
-            self._holders.setdefault(digest, set()).add(holder)
+            self._holds.hold(digest, holder)
 
     def release(self, digest: str, holder: str) -> None:
         """Let go of an image; one that was not held is fine."""
         with self._lock:
-            holders = self._holders.get(digest, set())
-            holders.discard(holder)
-            if not holders:
-                self._holders.pop(digest, None)
+            self._holds.release(digest, holder)
 
     def retain(self, digests: Collection[str]) -> None:
         """Say which images are needed, beside those that somebody holds; the ones said before are not any more."""
         with self._lock:
-            self._retained = frozenset(digests)
+            self._holds.retain(digests)
 
     @contextmanager
     def incoming(self, most: int) -> Iterator[Incoming]:
@@ -175,12 +163,11 @@ class ImageStore:
 
     def keep(self, file: Incoming, record: ImageRecord, *, holder: str = "") -> Path:
         """Put a file and its record in place, and hold it at once. Raises `StoreFull`, `StateUnwritable`."""
-        name = hex_of(record.content)
         file.settle()
         with self._disk:
             self._landing = record.content
             try:
-                file.keep(self._blobs, name)
+                self._shelf.put(file, record.content)
                 self._ledger.write(record, self._evict_one)
             except BaseException:
                 self._remove_unless_run(record.content)
@@ -188,11 +175,10 @@ class ImageStore:
             finally:
                 self._landing = ""
             with self._lock:
-                self._sizes[record.content] = record.size
-                self._checked.add(record.content)
+                self._shelf.know(record)
                 self._ledger.put(record)
                 self._hold_for(record.digest, holder)
-        return self._root / name
+        return self._shelf.path(record.content)
 
     def amend(self, record: ImageRecord) -> None:
         """Write the record of an image that is held anew. Raises `StoreFull`, `StateUnwritable`."""
@@ -215,8 +201,8 @@ class ImageStore:
     def prune(self) -> tuple[ImageStatus, ...]:
         """Remove every image that nobody holds; answer those. Raises `StateUnwritable`."""
         gone: list[Held] = []
-        with self._disk, disk_errors(f"{self._root} cannot be pruned"):
-            while (one := self._taken(self._is_held)) is not None:
+        with self._disk, disk_errors("the image cache cannot be pruned"):
+            while (one := self._taken(self._holds.is_held)) is not None:
                 gone.append(one[0])
                 self._erase(*one)
             for content in self._orphans():
@@ -232,33 +218,19 @@ class ImageStore:
         for name in self._fresh.names():
             self._fresh.remove(name)
             self._count(swept=1)
-        for name in self._blobs.names():
-            if is_digest(f"sha256:{name}"):
-                self._sizes[f"sha256:{name}"] = self._blobs.about(name).st_size
-        aside, lost = self._ledger.load(self._sizes)
+        aside, lost = self._ledger.load(self._shelf.load())
         self._count(set_aside=aside, damaged=lost)
-
-    def _is_whole(self, record: ImageRecord) -> bool:
-        with self._lock:
-            if record.content in self._checked or record.content not in self._sizes:
-                return record.content in self._checked
-        with disk_errors(f"{self._root} cannot be read"):
-            try:
-                descriptor = self._blobs.open(hex_of(record.content), os.O_RDONLY | os.O_NONBLOCK)
-            except FileNotFoundError:
-                return False
-            return _digest_of(descriptor) == (record.content, record.size)
 
     def _used(self, record: ImageRecord, holder: str, *, counts: bool) -> None:
         with self._lock:
-            self._checked.add(record.content)
+            self._shelf.trust(record.content)
             self._hold_for(record.digest, holder)
             if counts:
                 self._count(hits=1)
         self._ledger.used(record)
 
     def _discard(self, record: ImageRecord) -> None:
-        with self._disk, disk_errors(f"{self._root} cannot be written"):
+        with self._disk, disk_errors("the image cache cannot be written"):
             with self._lock:
                 held = self._ledger.find(record.kind, record.digest)
                 if held is None:  # evicted since it was looked up
@@ -268,29 +240,18 @@ class ImageStore:
             self._erase(held, references)
 
     def _hold_for(self, digest: str, holder: str) -> None:
-        self._recent[digest] = time.monotonic()
+        self._holds.touch(digest)
         if holder:
-            self.hold(digest, holder)
-
-    def _is_held(self, digest: str) -> bool:
-        return digest in self._holders or digest in self._retained
-
-    def _is_spared(self, digest: str) -> bool:
-        """Whether no eviction may touch it: it is held, or was asked for a moment ago."""
-        recent = self._recent.get(digest)
-        if recent is not None and time.monotonic() - recent >= self._grace:
-            del self._recent[digest]
-            recent = None
-        return recent is not None or self._is_held(digest)
+            self._holds.hold(digest, holder)
 
     def _make_room(self, size: int) -> None:
         """Evict until there is room; nothing, where that could not be enough."""
         with self._lock:
-            spared = {one.record.content for one in self._ledger.held() if self._is_spared(one.record.digest)}
-            kept = self._reserved + sum(self._sizes.get(content, 0) for content in spared)
+            spared = {one.record.content for one in self._ledger.held() if self._holds.is_spared(one.record.digest)}
+            kept = self._reserved + sum(map(self._shelf.size, spared))
         if kept + size > self._limit:
             raise StoreFull(
-                f"the image cache {self._root} has no room for {size} bytes more: of its {self._limit} bytes {kept} "
+                f"the image cache {self._fresh.path.parent} has no room for {size} bytes more: of its {self._limit} bytes {kept} "
                 "are held by programs or being pulled; give it more space, or unload what is not needed"
             )
         while self.bytes_used + size > self._limit and self._evict_one():
@@ -302,7 +263,7 @@ class ImageStore:
             for content in self._orphans():
                 self._count_eviction(self._drop_file(content))
                 return True
-            taken = self._taken(self._is_spared)
+            taken = self._taken(self._holds.is_spared)
             if taken is not None:
                 self._count_eviction(self._erase(*taken))
                 return True
@@ -315,7 +276,7 @@ class ImageStore:
             if not loose:
                 return None
             oldest = min(loose, key=lambda one: one.used)
-            self._recent.pop(oldest.record.digest, None)
+            self._holds.forget(oldest.record.digest)
             return oldest, self._ledger.take(oldest.record)
 
     def _erase(self, held: Held, references: list[str]) -> int:
@@ -326,17 +287,16 @@ class ImageStore:
     def _orphans(self) -> list[str]:
         """Files that no image here runs: left by a crash between the two, or by another version."""
         with self._lock:
-            return [one for one in self._sizes if not self._is_run(one)]
+            return [one for one in self._shelf.names() if not self._is_run(one)]
 
     def _is_run(self, content: str) -> bool:
         with self._lock:
             return content == self._landing or self._ledger.runs(content)
 
     def _drop_file(self, content: str) -> int:
-        self._blobs.remove(hex_of(content))
+        self._shelf.erase(content)
         with self._lock:
-            self._checked.discard(content)
-            return self._sizes.pop(content, 0)
+            return self._shelf.forget(content)
 
     def _remove_unless_run(self, content: str) -> None:
         self._landing = ""
@@ -350,12 +310,3 @@ class ImageStore:
 
     def _count(self, **more: int) -> None:
         self._counts = replace(self._counts, **{key: getattr(self._counts, key) + n for key, n in more.items()})
-
-
-def _digest_of(descriptor: int) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    with os.fdopen(descriptor, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            size += len(chunk)
-    return f"sha256:{digest.hexdigest()}", size

@@ -124,6 +124,14 @@ def test_a_file_that_changed_is_found_out_at_its_first_use_only(tmp_path: Path) 
         assert store.use(record) is not None
 
 
+def test_a_file_that_somebody_removed_is_not_used(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        record = put(store, b"module")
+        blob(tmp_path, record).unlink()
+        assert store.use(record) is None
+        assert store.images() == ()
+
+
 def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         records = [put(store, bytes([i]) * 3000, str(i)) for i in range(3)]
