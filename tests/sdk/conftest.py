@@ -73,3 +73,11 @@ def node() -> Iterator[Node]:
     with launched() as node:
         node.start("--kernel", "embedded")
         yield node
+
+
+@pytest.fixture
+def greeter(tmp_path: Path) -> str:
+    """A program that nobody else starts."""
+    name = f"greet{tmp_path.stat().st_ino % 10**8}"
+    shutil.copy("/bin/true", tmp_path / name)
+    return str(tmp_path / name)

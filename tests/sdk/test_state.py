@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from conductor.cli.wasm_project import Language
 from tests.e2e.node import Node, told
 from tests.sdk.conftest import LANGUAGES, Make
 
@@ -82,6 +84,26 @@ def test_a_version_that_is_not_healthy_is_taken_back(node: Node) -> None:
     ticking(node)
     assert worst(node) >= late
     assert node.json("get", "psi_watch")["state"] == "Running"
+
+
+@pytest.mark.parametrize("change", [("restart", "exec_snoop"), ("update", "exec_snoop", "--config", "interval=50")])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_was_counted_since_the_last_tick_is_not_lost(
+    node: Node, made: Make, greeter: str, language: Language, change: tuple[str, ...]
+) -> None:
+    """It ticks once as it starts, and then not for a minute."""
+    folder = made(language, "exec_snoop")
+    kernel_half = (folder / "manifest.yaml").read_text().split("---")[0]
+    node.cli("apply", "-f", "-", stdin=kernel_half)
+    grants = ("--map", "execs=exec_snoop-kernel/execs:consume", "--map", "lost=exec_snoop-kernel/lost")
+    node.cli("load", "wasm", str(folder / "exec_snoop.wasm"), *grants, "--config", "interval=60")
+    for _ in range(5):
+        subprocess.run([greeter], check=True)
+    delivered = "conductor_program_events_delivered_total"
+    node.wait_for(lambda: told(node.series(), delivered, program="exec_snoop") >= 5, "delivered")
+    node.cli(*change)
+    command = Path(greeter).name
+    node.wait_for(lambda: told(node.series(), "exec_snoop_execs_total", command=command) == 5, "all counted", 10)
 
 
 @pytest.mark.skipif(len(LANGUAGES) < 2, reason="needs the compilers of two languages: nox -s sdk")

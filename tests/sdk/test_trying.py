@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,14 +22,6 @@ pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
 
 def value(document: dict[str, Any], name: str, **labels: str) -> float:
     return next((m["value"] for m in document["metrics"] if (m["name"], m["labels"]) == (name, labels)), 0)
-
-
-@pytest.fixture
-def greeter(tmp_path: Path) -> str:
-    """A program that nobody else starts."""
-    name = f"greet{tmp_path.stat().st_ino % 10**8}"
-    shutil.copy("/bin/true", tmp_path / name)
-    return str(tmp_path / name)
 
 
 def meanwhile(act: Callable[[], object], *words: str | Path) -> str:

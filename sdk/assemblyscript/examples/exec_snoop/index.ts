@@ -56,3 +56,8 @@ export function conductor_v1_tick(now: i64): i32 {
   if (losses.lookup(key, 1, lost, found) == 1) conductor.writeOne(conductor.Operation.SET, lostSeries, <f64>lost[0]);
   return 0;
 }
+
+/** No state, but the last chance to write what was counted since the last tick. */
+export function conductor_v1_save(): i32 {
+  return conductor_v1_tick(0);
+}

@@ -119,3 +119,9 @@ CONDUCTOR_TICK(now)
 		conductor_write(CONDUCTOR_SET, lost_series, (double)lost);
 	return 0;
 }
+
+/* No state, but the last chance to write what was counted since the last tick. */
+CONDUCTOR_SAVE()
+{
+	return conductor_v1_tick(0);
+}

@@ -34,8 +34,7 @@ impl Program for ExecSnoop {
             )?
             .alone()?,
             losses: Map::open("lost")?,
-            /// Series, and starts since the last tick.
-    by_command: BTreeMap::new(),
+            by_command: BTreeMap::new(),
         })
     }
 
@@ -62,6 +61,11 @@ impl Program for ExecSnoop {
             self.lost.set(lost[0] as f64)?;
         }
         Ok(())
+    }
+
+    /// No state, but the last chance to write what was counted since the last tick.
+    fn save(&mut self) -> Result<(), Error> {
+        self.tick(0)
     }
 }
 
