@@ -23,6 +23,7 @@ __all__ = ["Judges", "examined"]
 _AT_ONCE: Final = 2
 _SECONDS: Final = 60.0
 _LARGEST_ANSWER: Final = 1 << 20
+_CHUNK: Final = 64 << 10
 _COMMAND: Final = (sys.executable, "-m", "conductor.oci.trust.judge_child")
 _WHERE: Final = Path(__file__).parent.parent.parent.parent
 """Where the package lies: a child started with -m finds it there, whatever its environment."""
@@ -31,8 +32,8 @@ _WHERE: Final = Path(__file__).parent.parent.parent.parent
 class Judges:
     """Own the children that judge."""
 
-    def __init__(self, *, seconds: float = _SECONDS) -> None:
-        self._seconds, self._slots = seconds, asyncio.Semaphore(_AT_ONCE)
+    def __init__(self, *, seconds: float = _SECONDS, command: Sequence[str] = _COMMAND) -> None:
+        self._seconds, self._command, self._slots = seconds, command, asyncio.Semaphore(_AT_ONCE)
 
     async def judge(
         self, digest: str, rule: Rule, evidence: Sequence[Evidence]
@@ -51,7 +52,7 @@ class Judges:
     async def _ask(self, question: bytes) -> Mapping[str, Any]:
         async with self._slots:
             child = await asyncio.create_subprocess_exec(
-                *_COMMAND,
+                *self._command,
                 str(os.getpid()),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -62,14 +63,15 @@ class Judges:
             )
             try:
                 async with asyncio.timeout(self._seconds):
-                    said, complained = await child.communicate(question)
+                    said, complained = await _talk(child, question)
+                    status = await child.wait()
             except TimeoutError:
                 raise SignaturesUnjudged(f"judging signatures took more than {self._seconds:g} s") from None
             finally:
                 with suppress(ProcessLookupError):
                     child.kill()
                 await child.wait()
-        return _read(child.returncode, said, complained)
+        return _read(status, said, complained)
 
 
 def examined(keys: Mapping[str, str], roots: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -90,6 +92,38 @@ def examined(keys: Mapping[str, str], roots: Mapping[str, str]) -> list[tuple[st
     except subprocess.TimeoutExpired:
         raise SignaturesUnjudged(f"examining the image policy took more than {_SECONDS:g} s") from None
     return [(place, problem) for place, problem in _read(done.returncode, done.stdout, done.stderr)["problems"]]
+
+
+async def _talk(child: asyncio.subprocess.Process, question: bytes) -> tuple[bytes, bytes]:
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stderr is not None
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_feed(child.stdin, question), name="judge-in")
+        complained = group.create_task(_drained(child, child.stderr), name="judge-words")
+        said = await _drained(child, child.stdout)
+    return said, complained.result()
+
+
+async def _feed(stdin: asyncio.StreamWriter, question: bytes) -> None:
+    with suppress(ConnectionError):  # it ended early: its exit code tells
+        stdin.write(question)
+        await stdin.drain()
+    with suppress(ConnectionError):
+        stdin.close()
+        await stdin.wait_closed()
+
+
+async def _drained(child: asyncio.subprocess.Process, stream: asyncio.StreamReader) -> bytes:
+    """Read what it says; one that does not stop is ended."""
+    said = bytearray()
+    while chunk := await stream.read(_CHUNK):
+        said += chunk
+        if len(said) > _LARGEST_ANSWER:
+            with suppress(ProcessLookupError):
+                child.kill()
+            break
+    return bytes(said)
 
 
 def _read(status: int | None, said: bytes, complained: bytes) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from conductor.oci.trust.signers import KeySigner, Signer, printed
 
 __all__ = ["Demand", "Mode", "Rule", "TrustPolicy"]
 
+_SHOWN: Final = 4
 _JUDGED_AS: Final = 1
 """Raise it when the judge's answers change, so that verdicts kept from before are not believed."""
 
@@ -58,9 +59,13 @@ class Rule:
             case Demand.IMPOSSIBLE:
                 return "no image at all from there"
             case Demand.ANY:
-                return "a signature by " + " or ".join(map(str, self.signers))
+                return f"a signature by {self._named(' or ')}"
             case Demand.ALL:
-                return "signatures by " + " and ".join(map(str, self.signers))
+                return f"signatures by {self._named(' and ')}"
+
+    def _named(self, between: str) -> str:
+        more = len(self.signers) - _SHOWN
+        return between.join([*map(str, self.signers[:_SHOWN]), *([f"{more} more"] if more > 0 else [])])
 
     def met_by(self, signed: frozenset[int]) -> bool:
         """Whether it is met when the signers at these places have signed."""

@@ -55,7 +55,7 @@ class Verifier:
             return Verdict(
                 allowed=True, by="no policy" if self._policy.is_absent else f"{rule.title}, which accepts any"
             )
-        kept = self.verdicts.find(digest, rule.fingerprint)
+        kept = await asyncio.to_thread(self.verdicts.find, digest, rule.fingerprint)
         if kept is not None:
             return Verdict(allowed=True, by=kept)
         try:
@@ -65,7 +65,7 @@ class Verifier:
                 raise
             log.warning("the image policy would refuse this (audit): %s", exc)
             return Verdict(allowed=True, by=f"nobody (audit): {exc}", audited=str(exc))
-        self.verdicts.keep(digest, rule.fingerprint, by)
+        await asyncio.to_thread(self.verdicts.keep, digest, rule.fingerprint, by)
         return Verdict(allowed=True, by=by)
 
     async def _judged(self, rule: Rule, ref: Reference, digest: str, credentials: Credentials | None) -> str:

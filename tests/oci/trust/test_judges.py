@@ -40,6 +40,11 @@ async def test_a_child_that_fails_accepts_nothing() -> None:
         await Judges().judge(DIGEST, broken, [BundleEvidence(bundle(MINE))])
 
 
+async def test_a_child_that_says_too_much_is_ended() -> None:
+    with pytest.raises(SignaturesUnjudged, match="ended with -9"):
+        await Judges(command=["/usr/bin/yes"]).judge(DIGEST, RULE, [BundleEvidence(bundle(MINE))])
+
+
 def test_nothing_to_examine_starts_no_child() -> None:
     assert examined({}, {}) == []
 

@@ -8,7 +8,7 @@ import pytest
 
 from conductor.errors import InvalidConfig
 from conductor.model.reference import Reference
-from conductor.oci.trust.policy import Demand, Mode, TrustPolicy
+from conductor.oci.trust.policy import Demand, Mode, Rule, TrustPolicy
 from conductor.oci.trust.signers import KeySigner
 from tests.oci.trust.workshop import key, pem
 
@@ -164,3 +164,9 @@ def test_a_verdict_follows_from_demand_signers_and_root_alone(tmp_path: Path) ->
     others = {fingerprint("anyOf: [{key: b.pub}]"), fingerprint("allOf: [{key: a.pub}]")}
     assert first not in others
     assert len(others) == 2
+
+
+def test_a_rule_with_many_signers_names_a_few() -> None:
+    signers = tuple(KeySigner(f"{at}.pub", "") for at in range(32))
+    told = Rule("ghcr.io", Demand.ANY, signers).wants
+    assert told == "a signature by key 0.pub or key 1.pub or key 2.pub or key 3.pub or 28 more"

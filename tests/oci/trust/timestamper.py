@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tests.oci.trust.authority import NO_USAGE, name_of
+from tests.oci.trust.certifier import NO_USAGE, name_of
 from tests.oci.trust.workshop import key, private_pem, text
 
 _CONFIG = """
