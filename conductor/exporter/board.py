@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from conductor.exporter.sink import ProgramSeries
 from conductor.exporter.table import Row, Slots
@@ -13,6 +14,7 @@ from conductor.model.metrics import MetricSpec
 __all__ = ["Bins", "Board", "Rows"]
 
 _NONE: Slots = np.empty(0, np.int64)
+Values = NDArray[np.float64]
 Rows = Mapping[Row, float]
 """Values by label row; an unknown value is left out, never 0."""
 Bins = Mapping[Row, tuple[Sequence[float], float]]
@@ -30,22 +32,26 @@ class Board:
 
     def show(self, name: str, rows: Rows) -> None:
         """Make these rows all that a counter or gauge shows."""
-        ids = self._ids(name, rows)
-        self._sink.set(ids, np.fromiter(rows.values(), np.float64, len(rows)))
+        self.fill(name, list(rows), np.fromiter(rows.values(), np.float64, len(rows)))
+
+    def fill(self, name: str, rows: list[Row], values: Values) -> None:
+        """As `show`, with a value for each row; rows that are the same objects as before are cheap."""
+        self._sink.set(self._ids(name, rows), values)
 
     def show_bins(self, name: str, rows: Bins) -> None:
         """Make these rows all that a histogram shows."""
-        ids = self._ids(name, rows)
+        ids = self._ids(name, list(rows))
         if rows:
             counts, sums = zip(*rows.values(), strict=True)
             self._sink.set_bins(ids, np.array(counts, np.float64), np.array(sums, np.float64))
 
-    def _ids(self, name: str, rows: Mapping[Row, object]) -> Slots:
+    def _ids(self, name: str, told: list[Row]) -> Slots:
         # Lists, not dictionaries: thousands of programs have their rows here, which seldom change.
-        told, (shown, ids) = list(rows), self._shown[name]
+        shown, ids = self._shown[name]
         if told == shown:
             return ids
-        gone = [at for at, row in enumerate(shown) if row not in rows]
+        present = set(told)
+        gone = [at for at, row in enumerate(shown) if row not in present]
         if gone:
             self._sink.remove(ids[gone])
         fresh = self._sink.intern(self._handles[name], told)

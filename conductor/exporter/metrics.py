@@ -10,13 +10,13 @@ from conductor.exporter.board import Board
 from conductor.exporter.families import AGENT, PROGRAM, call_durations
 from conductor.exporter.page import Page
 from conductor.exporter.process import process_usage
+from conductor.exporter.program_metrics import ProgramMetrics
 from conductor.exporter.store import SeriesStore
 from conductor.exporter.table import Row
-from conductor.model.status import Cost, KernelStatus, ProgramStatus, State, StreamCost
+from conductor.model.status import Cost, KernelStatus, ProgramStatus, State
 
 __all__ = ["Build", "Calls", "Queue", "SelfMetrics"]
 
-_STATES = tuple((state, state.word) for state in State)
 _UP = {State.RUNNING, State.UPDATING}
 
 
@@ -97,8 +97,7 @@ class SelfMetrics:
         self._page = page
         self._build = build
         self._board = Board(sink=store.self_sink(), specs=(*PROGRAM, *AGENT, call_durations(call_bounds)))
-        self._ticks: dict[str, tuple[int, float, float]] = {}
-        """Program -> ticks, seconds of all ticks, and mean of the latest ones."""
+        self._programs = ProgramMetrics(board=self._board, store=store)
 
     def update(
         self,
@@ -117,8 +116,8 @@ class SelfMetrics:
         loop_lag: float | None = None,
     ) -> None:
         """Write everything that is told; what is left out leaves the page. To be called before each tick."""
-        self._programs(programs)
-        self._costs({cost.name: cost for cost in costs})
+        self._programs.states(programs)
+        self._programs.costs(tuple(costs))
         self._kernel(kernel)
         show = self._board.show
         build = self._build
@@ -137,71 +136,6 @@ class SelfMetrics:
         self._calls(calls)
         self._page_cost()
         self._process()
-
-    def _programs(self, programs: Sequence[ProgramStatus]) -> None:
-        states = [(str(status.spec.name), status.condition.state) for status in programs]
-        up: dict[Row, float] = {(name,): float(state in _UP) for name, state in states}
-        self._board.show("conductor_program_up", up)
-        each_state: dict[Row, float] = {
-            (name, word): float(state is each) for name, state in states for each, word in _STATES
-        }
-        self._board.show("conductor_program_state", each_state)
-        restarts: dict[Row, float] = {(str(status.spec.name),): float(status.restarts) for status in programs}
-        self._board.show("conductor_program_restarts_total", restarts)
-
-    def _costs(self, costs: Mapping[str, Cost]) -> None:
-        def show(name: str, values: Mapping[str, float | None]) -> None:
-            rows: dict[Row, float] = {
-                (program,): float(value) for program, value in values.items() if value is not None
-            }
-            self._board.show(f"conductor_program_{name}", rows)
-
-        ticked = {name: cost for name, cost in costs.items() if cost.ticks}
-        self._ticks = {name: self._latest(name, cost) for name, cost in ticked.items()}
-        show("collect_duration_seconds", {name: mean for name, (_, _, mean) in self._ticks.items()})
-        show("collect_success", {name: cost.last_tick_ok for name, cost in ticked.items()})
-        show("last_collect_timestamp_seconds", {name: cost.last_tick for name, cost in costs.items()})
-        show("guest_cpu_seconds_total", {name: cost.cpu_seconds for name, cost in costs.items()})
-        show("memory_bytes", {name: cost.memory_bytes for name, cost in costs.items()})
-        show("kernel_run_seconds_total", {name: cost.kernel_run_seconds for name, cost in costs.items()})
-        show("kernel_runs_total", {name: cost.kernel_runs for name, cost in costs.items()})
-        show("events_taken_total", {name: cost.events_taken for name, cost in costs.items()})
-        show("events_queued", {name: cost.events_queued for name, cost in costs.items()})
-        show("kernel_losses_total", {name: cost.kernel_losses for name, cost in costs.items()})
-        show("events_delivered_total", {name: cost.events_delivered for name, cost in costs.items()})
-        show("series", {name: cost.series for name, cost in costs.items()})
-        show("series_refused_total", {name: cost.series_refused for name, cost in costs.items()})
-        show("series_lost_writes_total", {name: self._store.usage(name).lost for name in costs})
-        show("log_lines_dropped_total", {name: cost.log_lines_dropped for name, cost in costs.items()})
-        dropped: dict[Row, float] = {
-            (name, reason): float(count)
-            for name, cost in costs.items()
-            for reason, count in cost.events_dropped.items()
-        }
-        self._board.show("conductor_program_events_dropped_total", dropped)
-        self._streams({(name, stream): books for name, cost in costs.items() for stream, books in cost.streams.items()})
-
-    def _streams(self, books: Mapping[tuple[str, str], StreamCost]) -> None:
-        def show(name: str, values: Mapping[Row, float]) -> None:
-            self._board.show(f"conductor_program_stream_{name}", values)
-
-        show("events_taken_total", {row: float(one.taken) for row, one in books.items()})
-        show("events_queued", {row: float(one.queued) for row, one in books.items()})
-        show("events_delivered_total", {row: float(one.delivered) for row, one in books.items()})
-        known = {row: one.kernel_losses for row, one in books.items()}
-        show("kernel_losses_total", {row: float(count) for row, count in known.items() if count is not None})
-        show(
-            "events_dropped_total",
-            {(*row, why): float(count) for row, one in books.items() for why, count in one.dropped.items()},
-        )
-
-    def _latest(self, name: str, cost: Cost) -> tuple[int, float, float]:
-        ticks, seconds, mean = self._ticks.get(name, (0, 0.0, 0.0))
-        if cost.ticks < ticks:  # counted anew
-            ticks, seconds = 0, 0.0
-        if cost.ticks > ticks:
-            mean = max(0.0, cost.tick_seconds - seconds) / (cost.ticks - ticks)
-        return cost.ticks, cost.tick_seconds, mean
 
     def _kernel(self, kernel: Sequence[KernelStatus]) -> None:
         up: dict[Row, float] = {(str(status.spec.name),): float(status.condition.state in _UP) for status in kernel}

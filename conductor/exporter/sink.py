@@ -138,6 +138,11 @@ class ProgramSeries:
 
     # --- for the store and the page ---
 
+    @property
+    def lost(self) -> int:
+        """Writes that met a refused or forgotten id."""
+        return self._lost
+
     def usage(self) -> SeriesUsage:
         """Count series and refusals."""
         with self._lock:

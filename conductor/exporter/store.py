@@ -54,9 +54,13 @@ class SeriesStore:
 
     def usage(self, program: str) -> SeriesUsage:
         """Count a program's series and refusals; zeros for a program that never had a sink."""
-        with self._lock:
-            sink = self._sinks.get(program)
+        sink = self._sinks.get(program)
         return sink.usage() if sink else SeriesUsage()
+
+    def lost_writes(self, program: str) -> int:
+        """Count a program's writes to refused or forgotten series; no lock, as it is one number."""
+        sink = self._sinks.get(program)
+        return sink.lost if sink else 0
 
     def drop(self, program: str) -> None:
         """Forget a program: its series leave the page, its metric names are free again."""

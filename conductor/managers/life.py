@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from conductor.errors import BudgetExceeded, ConductorError, MapMissing, ProgramStuck
@@ -16,6 +16,7 @@ from conductor.managers.spent import Spent
 from conductor.managers.standing import Standing
 from conductor.managers.strikes import Strikes
 from conductor.model.events import Event
+from conductor.model.grants import MapGrant
 from conductor.model.ids import Name
 from conductor.model.program import Source, UserProgramSpec
 from conductor.model.status import Condition, Cost, MapStatus, ProgramStatus
@@ -118,8 +119,16 @@ class Life:
 
     def stands_on(self, kernel_program: Name) -> bool:
         """Whether it is granted a map of a kernel program."""
-        grants = self._resolved.grants if self._resolved else self._aim.spec.maps
-        return any(grant.kernel_program == kernel_program for grant in grants)
+        return kernel_program in self.kernel_programs
+
+    @property
+    def kernel_programs(self) -> set[Name]:
+        """Kernel programs whose maps it is granted."""
+        return {grant.kernel_program for grant in self._grants}
+
+    @property
+    def _grants(self) -> tuple[MapGrant, ...]:
+        return self._resolved.grants if self._resolved else self._aim.spec.maps
 
     def running_spec(self) -> UserProgramSpec | None:
         """What the instance that runs was made of."""
@@ -145,7 +154,6 @@ class Life:
 
     def status(self) -> ProgramStatus:
         """Answer the program as it stands."""
-        grants = self._resolved.grants if self._resolved else self._aim.spec.maps
         maps = tuple(
             MapStatus(
                 name=grant.name,
@@ -154,7 +162,7 @@ class Life:
                 access=grant.access,
                 program_id=self._maker.desk.program_of(grant),
             )
-            for grant in grants
+            for grant in self._grants
         )
         return ProgramStatus(
             spec=self._aim.spec,
@@ -169,9 +177,13 @@ class Life:
     def cost(self) -> Cost:
         """Answer what it cost so far, earlier instances included."""
         usage = self._maker.store.usage(self.name)
-        cost = self._spent.cost(self.name, self._opened.instance.cost() if self._opened else None)
-        dropped = self._maker.logs.dropped(self.name)
-        return replace(cost, series=usage.series, series_refused=usage.refused, log_lines_dropped=dropped)
+        return self._spent.cost(
+            self.name,
+            self._opened.instance.cost() if self._opened else None,
+            series=usage.series,
+            series_refused=usage.refused,
+            log_lines_dropped=self._maker.logs.dropped(self.name),
+        )
 
     # --- living ---------------------------------------------------------------------------------------------------
 

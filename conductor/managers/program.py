@@ -256,7 +256,7 @@ class ProgramManager:
     def costs(self) -> tuple[Cost, ...]:
         """Cost of each user program, restarts and updates included; kernel run time of the programs it reads from."""
         return tuple(
-            self._run_costs.on(life.cost(), {grant.kernel_program for grant in life.status().maps})
+            self._run_costs.on(life.cost(), life.kernel_programs)
             for life in sorted(self._crew, key=lambda life: life.name)
         )
 

@@ -39,7 +39,7 @@ class _Books:
             taken=self.taken + now.taken,
             delivered=self.delivered + now.delivered,
             queued=now.queued,
-            dropped=dict(self.dropped + Counter(now.dropped)),
+            dropped=dict(self.dropped + Counter(now.dropped) if self.dropped else now.dropped),
             kernel_losses=_sum(self.losses, now.kernel_losses),
         )
 
@@ -49,21 +49,32 @@ class Spent:
 
     def __init__(self) -> None:
         self.counts = TickCounts()
+        self._ended = False
+        """Whether there is anything to add to what the instance that runs tells."""
         self._cpu = 0.0
         self._all = _Books()
         self._streams: dict[str, _Books] = {}
 
     def add(self, cost: InstanceCost) -> None:
         """Add what an instance cost that has ended; records that it left behind are the next one's."""
+        self._ended = True
         self._cpu += cost.cpu_seconds
         self._all.add(_whole(cost))
         for name, stream in cost.streams.items():
             self._streams.setdefault(name, _Books()).add(stream)
 
-    def cost(self, name: Name, present: InstanceCost | None) -> Cost:
-        """Answer the totals, with the instance that runs."""
+    def cost(
+        self,
+        name: Name,
+        present: InstanceCost | None,
+        *,
+        series: int = 0,
+        series_refused: int = 0,
+        log_lines_dropped: int = 0,
+    ) -> Cost:
+        """Answer the totals, with the instance that runs; what others count is taken as it is told."""
         now = present or InstanceCost()
-        whole = self._all.total(None if present is None else _whole(present))
+        whole = self._all.total(None if present is None else _whole(present)) if self._ended else _whole(now)
         return Cost(
             name=name,
             cpu_seconds=self._cpu + now.cpu_seconds,
@@ -78,9 +89,14 @@ class Spent:
             tick_seconds=self.counts.seconds,
             last_tick=self.counts.last,
             last_tick_ok=self.counts.last_ok,
+            series=series,
+            series_refused=series_refused,
+            log_lines_dropped=log_lines_dropped,
         )
 
     def _by_stream(self, present: Mapping[str, StreamCost] | None) -> dict[str, StreamCost]:
+        if not self._streams:
+            return dict(present or {})
         names = [*self._streams, *(name for name in present or () if name not in self._streams)]
         none = None if present is None else StreamCost()
         return {name: self._streams.get(name, _Books()).total((present or {}).get(name, none)) for name in names}

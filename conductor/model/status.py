@@ -11,7 +11,7 @@ from conductor.model.ids import Name, ProgramId
 from conductor.model.kernel import KernelFunctionStatus, KernelProgramSpec
 from conductor.model.program import Source, UserProgramSpec
 
-__all__ = ["Condition", "Cost", "KernelStatus", "MapStatus", "ProgramStatus", "State", "StreamCost"]
+__all__ = ["DROP_REASONS", "Condition", "Cost", "KernelStatus", "MapStatus", "ProgramStatus", "State", "StreamCost"]
 
 
 class State(IntEnum):
@@ -100,6 +100,10 @@ class KernelStatus:
     def state(self) -> State:
         """Where it stands; `condition` says why and since when."""
         return self.condition.state
+
+
+DROP_REASONS = ("closed", "inbox_full", "quarantined", "too_large", "trap")
+"""Why records of a ring are lost on their way to a program: it ended, was slow, broke a budget, cannot hold one, broke."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

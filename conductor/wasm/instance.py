@@ -112,7 +112,7 @@ class WasmInstance:
             total.add(ledger)
         return InstanceCost(
             cpu_seconds=guest.cpu_seconds if guest else 0.0,
-            memory_bytes=guest.memory_bytes if guest else 0,
+            memory_bytes=guest.memory_bytes if guest else None,
             events_taken=total.taken,
             events_delivered=total.delivered,
             events_queued=total.queued,

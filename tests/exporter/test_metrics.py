@@ -12,7 +12,7 @@ from conductor.exporter.metrics import Build, SelfMetrics
 from conductor.model.ids import Name, ProgramId
 from conductor.model.kernel import BuiltinObject, KernelFunctionStatus, KernelProgramSpec, KernelType
 from conductor.model.program import BuiltinSource, Source, UserProgramSpec
-from conductor.model.status import Condition, Cost, KernelStatus, ProgramStatus, State, StreamCost
+from conductor.model.status import DROP_REASONS, Condition, Cost, KernelStatus, ProgramStatus, State, StreamCost
 
 
 @dataclass
@@ -97,8 +97,44 @@ def test_books_by_stream(own: SelfMetrics, shown: Any) -> None:
     assert shown("program_stream_events_taken_total") == {execs: 9.0, exits: 4.0}
     assert shown("program_stream_events_delivered_total") == {execs: 5.0, exits: 4.0}
     assert shown("program_stream_events_queued") == {execs: 1.0, exits: 0.0}
-    assert shown("program_stream_events_dropped_total") == {("p", "inbox_full", "execs"): 3.0}
+    by_reason = {reason: 3.0 * (reason == "inbox_full") for reason in DROP_REASONS}
+    lost = shown("program_stream_events_dropped_total")
+    assert lost == {("p", why, "execs"): n for why, n in by_reason.items()} | {
+        ("p", why, "exits"): 0.0 for why in DROP_REASONS
+    }
     assert shown("program_stream_kernel_losses_total") == {execs: 2.0}  # the other ring's are not counted
+
+
+def test_every_reason_of_loss_is_there_before_anything_is_lost(own: SelfMetrics, shown: Any) -> None:
+    fed = Cost(name=Name("p"), streams={"execs": StreamCost()})
+    own.update(programs=[], costs=[fed, Cost(name=Name("q"))])
+    assert shown("program_events_dropped_total") == {("p", reason): 0.0 for reason in DROP_REASONS}
+    own.update(programs=[], costs=[replace(fed, events_dropped={"trap": 2, "new": 1}), Cost(name=Name("q"))])
+    lost = shown("program_events_dropped_total")
+    assert (lost["p", "trap"], lost["p", "new"], lost["p", "closed"]) == (2.0, 1.0, 0.0)
+
+
+def test_rows_follow_programs_that_come_and_go(own: SelfMetrics, shown: Any) -> None:
+    def told(*names: str) -> None:
+        costs = [Cost(name=Name(name), cpu_seconds=float(ord(name))) for name in names]
+        own.update(programs=[program(name) for name in names], costs=costs)
+        assert shown("program_guest_cpu_seconds_total") == {(name,): float(ord(name)) for name in names}
+        assert {row for row, value in shown("program_state").items() if value} == {(name, "Running") for name in names}
+
+    for names in ("abc", "abc", "abd", "", "d", "ad"):
+        told(*names)
+
+
+def test_a_value_that_becomes_known_joins_those_of_others(own: SelfMetrics, shown: Any) -> None:
+    for known in (None, 5, None, 6):
+        own.update(programs=[], costs=[Cost(name=Name("p"), memory_bytes=4), Cost(name=Name("q"), memory_bytes=known)])
+        expected = {("p",): 4.0} | ({} if known is None else {("q",): float(known)})
+        assert shown("program_memory_bytes") == expected
+
+
+def test_of_two_programs_of_one_name_the_one_that_won_counts(own: SelfMetrics, shown: Any) -> None:
+    own.update(programs=[program("p", State.FAILED), program("p")], costs=[])
+    assert shown("program_up") == {("p",): 1.0}
 
 
 @pytest.mark.parametrize(
