@@ -89,7 +89,7 @@ class KernelStatus:
     digest: str = ""
     functions: tuple[KernelFunctionStatus, ...] = ()
     needed_by: tuple[Name, ...] = ()
-    """User programs that brought this kernel half along; empty when it was asked for by itself."""
+    """User programs that brought this kernel half along, or are granted its maps."""
 
     @property
     def name(self) -> Name:

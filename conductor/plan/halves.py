@@ -32,7 +32,7 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
-    """A kernel program that should be there, and for whom."""
+    """A kernel program that should be there, and for whom: who brings it along, or is granted its maps."""
 
     spec: KernelProgramSpec
     source: Source
@@ -77,13 +77,19 @@ def demands(
     for name, (source, resolved) in sorted(brought.items()):
         if resolved.brought is not None:
             wanted[name] = Demand(spec=resolved.brought, source=source, needed_by=(name,))
-    writable = _written([resolved for _, resolved in brought.values()])
+    granted = _by_word(brought)
     for one in held:
         spec = one.wish.spec
         if isinstance(spec, KernelProgramSpec):
-            opened = {*spec.writable_maps, *_named(writable, spec), *_kept_open(spec, there.get(spec.name))}
-            spec = replace(spec, writable_maps=tuple(sorted(opened)))
-            wanted[spec.name] = Demand(spec=spec, source=one.source, generation=one.wish.generation)
+            given = [pair for word in _words(spec) for pair in granted.get(word, ())]
+            written = {grant.map for _, grant in given if grant.access is Access.READ_WRITE}
+            opened = {*spec.writable_maps, *written, *_kept_open(spec, there.get(spec.name))}
+            wanted[spec.name] = Demand(
+                spec=replace(spec, writable_maps=tuple(sorted(opened))),
+                source=one.source,
+                generation=one.wish.generation,
+                needed_by=tuple(sorted({name for name, _ in given})),
+            )
     return dict(sorted(wanted.items()))
 
 
@@ -117,23 +123,21 @@ def _suffix(access: Access) -> str:
     return {Access.READ: "", Access.CONSUME: ":consume", Access.READ_WRITE: ":rw"}[access]
 
 
-def _named(writable: Mapping[Name, set[str]], spec: KernelProgramSpec) -> set[str]:
-    """Maps granted for writing by the program's name, or by a function's as clients of the first implementation do."""
-    words = {spec.name, *(word for program in spec.programs for word in (program.name, program.name[:15]))}
-    return {name for word in words for name in writable.get(Name(word), ())}
+def _by_word(brought: Mapping[Name, tuple[Source, Resolved]]) -> dict[str, list[tuple[Name, MapGrant]]]:
+    """Sort user programs with their grants by what the grants call a kernel program."""
+    found: dict[str, list[tuple[Name, MapGrant]]] = {}
+    for name, (_, resolved) in brought.items():
+        for grant in resolved.grants:
+            found.setdefault(grant.kernel_program, []).append((name, grant))
+    return found
+
+
+def _words(spec: KernelProgramSpec) -> set[str]:
+    """What a grant may call a kernel program: its name, or a function's as clients of the first implementation do."""
+    return {spec.name, *(word for program in spec.programs for word in (program.name, program.name[:15]))}
 
 
 def _kept_open(spec: KernelProgramSpec, present: KernelProgramSpec | None) -> tuple[str, ...]:
     if present is None or replace(present, writable_maps=()) != replace(spec, writable_maps=()):
         return ()
     return present.writable_maps
-
-
-def _written(all_resolved: Iterable[Resolved]) -> dict[Name, set[str]]:
-    """Maps that user programs are granted to write, by kernel program: their pins must let the agent in."""
-    written: dict[Name, set[str]] = {}
-    for resolved in all_resolved:
-        for grant in resolved.grants:
-            if grant.access is Access.READ_WRITE:
-                written.setdefault(grant.kernel_program, set()).add(grant.map)
-    return written

@@ -123,4 +123,4 @@ async def test_one_name_may_be_both_kinds(world: ProgramWorld) -> None:
         await programs.apply([user("c", "counter"), world.kernel_program("c")])
         await until_state(programs, "c", State.RUNNING)
         # The one asked for in its own right is the one whose maps are read.
-        assert [(k.spec.name, k.needed_by) for k in programs.kernel()] == [("c", ())]
+        assert [(k.spec.name, k.needed_by) for k in programs.kernel()] == [("c", ("c",))]

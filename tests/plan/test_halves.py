@@ -104,6 +104,17 @@ def test_demands_are_what_was_asked_for_and_what_comes_along() -> None:
     ]
 
 
+def test_who_is_granted_a_map_needs_its_program() -> None:
+    function = replace(FUNCTIONS[0], name="a_function_with_a_long_name")
+    held = [Held(source=Source.GRPC, wish=Wish(spec=replace(KERNEL, programs=(function,))))]
+    readers = {
+        Name(name): (Source.GRPC, Resolved(grants=(grant("counts", kernel_program=named),)))
+        for name, named in (("b", "k"), ("a", "a_function_with"), ("c", "another"), ("d", "k"))
+    }
+    assert demands(held, readers)[Name("k")].needed_by == ("a", "b", "d")
+    assert demands(held, {})[Name("k")].needed_by == ()
+
+
 def test_what_was_asked_for_wins_over_what_comes_along() -> None:
     explicit = replace(KERNEL, name=Name("p"))
     found = demands(
