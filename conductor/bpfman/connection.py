@@ -24,7 +24,9 @@ log = logging.getLogger(__name__)
 PATIENCE = 2.0
 """Seconds that a call waits for a daemon that was there and will be again: a restart takes less."""
 SLOWEST = 5.0
-"""Seconds between two looks for a daemon, at most."""
+"""Seconds between two looks for a daemon, at most, while its socket stays as it is."""
+GLANCE = 0.25
+"""Seconds between two glances at the sockets' files, which cost next to nothing."""
 
 
 class Connection:
@@ -84,8 +86,23 @@ class Connection:
             await asyncio.Event().wait()
         failures = 0
         while True:
+            seen = self._sockets()
             failures = 0 if await self._look() else failures + 1
-            await asyncio.sleep(jittered(min(SLOWEST, 0.05 * 2 ** min(failures, 8))))
+            if await self._rest(jittered(min(SLOWEST, 0.05 * 2 ** min(failures, 8))), seen):
+                failures = 0
+
+    async def _rest(self, seconds: float, seen: tuple[tuple[int, int] | None, ...]) -> bool:
+        """Wait before the next look; answer early, and whether, a socket is another one than was `seen`."""
+        until = asyncio.get_running_loop().time() + seconds
+        while (left := until - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(min(left, GLANCE))
+            if self._sockets() != seen:
+                return True
+        return False
+
+    def _sockets(self) -> tuple[tuple[int, int] | None, ...]:
+        """Tell the sockets apart from later ones in their places."""
+        return tuple(map(_identity, (self._bpfman, self._loader)))
 
     async def _look(self) -> bool:
         """Try the sockets in order; answer whether a daemon was met (and has gone since)."""
@@ -183,6 +200,14 @@ def _exists(socket: Path) -> bool:
         return socket.exists()
     except OSError:  # a directory on the way is closed to us: connecting says so
         return False
+
+
+def _identity(socket: Path) -> tuple[int, int] | None:
+    try:
+        found = socket.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_ctime_ns
 
 
 def jittered(seconds: float) -> float:

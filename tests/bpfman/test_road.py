@@ -120,6 +120,19 @@ def test_daemon_that_comes_later_is_found(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_a_daemon_that_was_away_for_long_is_found_within_a_second(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with road(tmp_path, "auto") as kernel, AsyncExitStack() as stack:
+            async with serving(tmp_path / "loader.sock", fake_kernel(), Manners.LOADER):
+                await until(kernel, wanted=True)
+            await asyncio.sleep(3.5)  # by now seconds pass between two looks
+            await stack.enter_async_context(serving(tmp_path / "loader.sock", fake_kernel(), Manners.LOADER))
+            async with asyncio.timeout(1):
+                await until(kernel, wanted=True)
+
+    asyncio.run(story())
+
+
 def test_restart_of_the_daemon_is_ridden_through(tmp_path: Path) -> None:
     async def story() -> None:
         fake = fake_kernel()
