@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from conductor.cli import shapes
-from conductor.cli.output import plain
+from conductor.cli.output import json_text, plain
 from conductor.cli.session import ProgramName, with_agent
 from conductor.model.agent import LogLine
 
@@ -27,7 +26,7 @@ __all__ = ["logs"]
 async def logs(agent: Agent, *, name: str, follow: bool, tail: int, form: str) -> None:
     """Show the log of a program: what it said, and what the agent says of it."""
     async for line in agent.logs(name, follow=follow, tail=tail):
-        click.echo(json.dumps(shapes.log_line(line), ensure_ascii=False) if form == "json" else _text(line))
+        click.echo(json_text(shapes.log_line(line)) if form == "json" else _text(line))
 
 
 def _text(line: LogLine) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ __all__ = [
     "coloured",
     "columns",
     "harmless",
+    "json_text",
     "note",
     "output_option",
     "plain",
@@ -25,6 +27,7 @@ __all__ = [
     "write",
 ]
 
+_CONTROLS = re.compile("[\x7f-\x9f]")
 Format = Literal["table", "wide", "json", "yaml", "name"]
 Document = Mapping[str, Any]
 _COLOURS = {
@@ -74,11 +77,31 @@ def show(items: Sequence[Document], table: Table, form: Format, *, empty: str = 
 def write(document: Document | Sequence[Document], form: Format) -> None:
     """Print one document as JSON or YAML."""
     if form == "yaml":
-        import yaml  # noqa: PLC0415 - only for those who ask for it
-
-        _print(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+        _print(_yaml_text(document))
     else:
-        _print(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        _print(json_text(document, indent=2) + "\n")
+
+
+def json_text(document: Any, *, indent: int | None = None) -> str:
+    """Print JSON that moves no terminal: it leaves DEL and the C1 controls as they are, and they act on some."""
+    return _CONTROLS.sub(
+        lambda found: f"\\u{ord(found[0]):04x}", json.dumps(document, indent=indent, ensure_ascii=False)
+    )
+
+
+def _yaml_text(document: Any) -> str:
+    """Print YAML; what holds a control character is quoted with escapes (a bare NEL would be left as it is)."""
+    import yaml  # noqa: PLC0415 - only for those who ask for it
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        style = '"' if _CONTROLS.search(value) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Dumper.add_representer(str, text)
+    return str(yaml.dump(document, Dumper=Dumper, sort_keys=False, allow_unicode=True))
 
 
 def columns(items: Iterable[Document], table: Table, *, wide: bool = False, head: bool = True) -> str:

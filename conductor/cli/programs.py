@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from conductor.cli import shapes
-from conductor.cli.output import Column, Document, Format, Table, columns, output_option, show, state_style, write
+from conductor.cli.output import (
+    Column,
+    Document,
+    Format,
+    Table,
+    columns,
+    json_text,
+    output_option,
+    show,
+    state_style,
+    write,
+)
 from conductor.cli.session import ProgramName, with_agent
 from conductor.model.agent import WatchEvent, WatchType
 
@@ -148,7 +159,7 @@ def _print_event(event: WatchEvent, form: Format, *, head: bool) -> None:
     elif form == "name":
         click.echo(document["name"])
     elif form == "json":
-        click.echo(json.dumps({"type": event.type.value, "object": document}, ensure_ascii=False))
+        click.echo(json_text({"type": event.type.value, "object": document}))
     else:
         click.echo("---")
         write({"type": event.type.value, "object": document}, form)

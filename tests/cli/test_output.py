@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import unicodedata
+from typing import Literal
 
 import pytest
+import yaml
 
 from conductor.cli import assignments
-from conductor.cli.output import Column, columns, show
+from conductor.cli.output import Column, columns, show, write
 from conductor.cli.shapes import age, timestamp
 from conductor.model.grants import Access, MapGrant
 from conductor.model.ids import Name
@@ -22,6 +25,18 @@ def test_what_a_program_says_cannot_move_a_terminal() -> None:
 def test_columns_are_as_wide_as_their_widest_cell_and_lines_end_clean() -> None:
     items = [{"name": "a-long-name", "message": ""}, {"name": "b", "message": "x"}]
     assert columns(items, TABLE) == "NAME         MESSAGE\na-long-name\nb            x\n"
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_documents_hold_no_control_character_and_say_the_same(
+    form: Literal["json", "yaml"], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {"message": "".join(map(chr, range(0x20, 0x2030))), "é": "tschüß \x9b31m", "none": "\x85"}
+    write(said, form)
+    shown = capsys.readouterr().out
+    assert [c for c in shown if unicodedata.category(c) == "Cc" and c != "\n"] == []
+    assert "tschüß" in shown
+    assert (json.loads if form == "json" else yaml.safe_load)(shown) == said
 
 
 def test_an_empty_list_is_still_a_document(capsys: pytest.CaptureFixture[str]) -> None:
