@@ -47,6 +47,7 @@ PROGRAM: Final = (
     _counter("program_series_lost_writes_total", "Writes to refused or forgotten series.", _P),
     _counter("program_restarts_total", "Restarts of the program.", _P),
     _counter("program_log_lines_dropped_total", "Log lines past the rate limit.", _P),
+    _counter("program_late_writes_total", "Writes of instances that were replaced or stuck; they went nowhere.", _P),
     _gauge("kernel_program_up", "Whether the kernel program is loaded and attached.", "kernel_program"),
     _counter(
         "kernel_program_run_seconds_total", "Run time, by function.", "kernel_program", "function", unit="seconds"

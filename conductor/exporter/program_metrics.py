@@ -30,6 +30,7 @@ _COSTS: tuple[tuple[str, Callable[[Cost], float | None]], ...] = (
     ("series", attrgetter("series")),
     ("series_refused_total", attrgetter("series_refused")),
     ("log_lines_dropped_total", attrgetter("log_lines_dropped")),
+    ("late_writes_total", attrgetter("held_back")),
 )
 _NO_DROPS = dict.fromkeys(DROP_REASONS, 0)
 _STREAMS: tuple[tuple[str, Callable[[StreamCost], float | None]], ...] = (

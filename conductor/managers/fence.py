@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from conductor.managers.ticker import TickCounts
 from conductor.model.metrics import MetricSpec
 from conductor.ports import Ids, LogSink, SeriesSink, StateCell, Values
 
@@ -11,11 +12,11 @@ __all__ = ["Fence", "FencedLog", "FencedSeries", "FencedState"]
 
 
 class Fence:
-    """Open until it is cut; what comes later goes nowhere and is counted."""
+    """Open until it is cut; what comes later goes nowhere and is counted among what its program does."""
 
-    def __init__(self) -> None:
+    def __init__(self, counts: TickCounts) -> None:
         self.is_cut = False
-        self.held_back = 0
+        self._counts = counts
 
     def cut(self) -> None:
         """Let nothing through any more."""
@@ -24,7 +25,7 @@ class Fence:
     def passes(self) -> bool:
         """Whether a write may go through."""
         if self.is_cut:
-            self.held_back += 1
+            self._counts.held_back += 1
         return not self.is_cut
 
 

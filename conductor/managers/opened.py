@@ -100,7 +100,7 @@ class Maker:
         `old` does not tick meanwhile: a program's series have one writer. With `healthy` a failed first tick raises.
         """
         async with AsyncExitStack() as stack:
-            fence = Fence()
+            fence = Fence(spent.counts)
             stack.callback(fence.cut)
             maps = stack.enter_context(ExitStack())
             handles = self._open_maps(resolved, maps)

@@ -89,6 +89,7 @@ class Spent:
             tick_seconds=self.counts.seconds,
             last_tick=self.counts.last,
             last_tick_ok=self.counts.last_ok,
+            held_back=self.counts.held_back,
             series=series,
             series_refused=series_refused,
             log_lines_dropped=log_lines_dropped,

@@ -20,13 +20,15 @@ MOST_INTERVAL = 86_400.0
 
 @dataclass(slots=True)
 class TickCounts:
-    """Ticks of a program over all its instances."""
+    """What a program did over all its instances."""
 
     ticks: int = 0
     seconds: float = 0.0
     last: float | None = None
     """Unix seconds of the last tick that succeeded."""
     last_ok: bool = True
+    held_back: int = 0
+    """Writes of instances that were replaced or stuck, which went nowhere."""
 
 
 class Ticker:

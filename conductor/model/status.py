@@ -146,3 +146,5 @@ class Cost:
     last_tick: float | None = None
     """Unix seconds of the last tick that succeeded."""
     last_tick_ok: bool = True
+    held_back: int = 0
+    """Writes of instances that were replaced or stuck: they went nowhere."""

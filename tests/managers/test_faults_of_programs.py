@@ -67,6 +67,7 @@ async def test_a_program_stuck_in_a_tick_is_started_again_and_its_late_writes_ar
         gate.set()
         await until(lambda: world.runtime.stuck_threads == 0)
         assert (world.value("p") or 0) > 10  # the third tick of the lost instance would have set it to 3
+        assert programs.costs()[0].held_back > 0
 
 
 async def test_programs_that_get_stuck_again_and_again_are_quarantined(
