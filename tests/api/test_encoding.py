@@ -40,10 +40,11 @@ def messages(kind: Any) -> st.SearchStrategy[Any]:
     for field in dataclasses.fields(kind):
         meta = field.metadata["betterproto"]
         if meta.proto_type == "map":
-            entry = {
-                part.name: part.metadata["betterproto"] for part in dataclasses.fields(known.cls_by_field[field.name])
-            }
-            one: Any = st.dictionaries(SCALARS[entry["key"].proto_type], SCALARS[entry["value"].proto_type], max_size=3)
+            entry = known.cls_by_field[field.name]
+            parts = {part.name: part.metadata["betterproto"].proto_type for part in dataclasses.fields(entry)}
+            nested = entry()._betterproto.cls_by_field.get("value")
+            value = messages(nested) if parts["value"] == "message" else SCALARS[parts["value"]]
+            one: Any = st.dictionaries(SCALARS[parts["key"]], value, max_size=3)
         elif meta.proto_type == "message":
             one = messages(known.cls_by_field[field.name])
         elif meta.proto_type == "enum":

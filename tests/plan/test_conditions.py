@@ -32,7 +32,7 @@ def test_every_error_of_ours_has_its_reason_and_a_message(kind: type[ConductorEr
     condition = condition_of(made(kind), 7.0)
     assert (condition.reason, condition.since) == (kind.reason, 7.0)
     assert "is bad" in condition.message
-    assert condition.state in (State.FAILED, State.WAITING)
+    assert condition.state in (State.FAILED, State.WAITING, State.PULLING)
 
 
 def test_reasons_are_unique() -> None:
