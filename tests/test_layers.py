@@ -49,6 +49,7 @@ THIRD_PARTY_HOME: dict[str, set[str]] = {
     "aiofiles": {"oci"},
     "cryptography": {"oci"},
     "sigstore": {"oci"},
+    "sigstore_models": {"oci"},
 }
 
 
