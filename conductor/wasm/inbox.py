@@ -6,12 +6,16 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from conductor.model.status import StreamCost
 from conductor.wasm.copies import Copy
 from conductor.wasm.cutting import cut
 
 __all__ = ["Inbox", "Ledger", "Piece", "Room"]
+
+
+_ANY: Final = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +44,9 @@ class Room:
             self._used += size if fits else 0
             return fits
 
-    def has(self, size: int) -> bool:
-        """Whether so much could be taken now."""
-        return self._used + size <= self.most
+    def left(self) -> int:
+        """Bytes that could be taken now."""
+        return self.most - self._used
 
     def give(self, size: int) -> None:
         """Give room back."""
@@ -101,9 +105,9 @@ class Inbox:
             self._ledger.queued += piece.count
         self._on_offer()
 
-    def has_room(self, size: int) -> bool:
-        """Whether a piece would be settled at once: queued, or dropped because the program ended."""
-        return bool(self._closed_for) or self._room.has(size)
+    def room(self) -> int:
+        """Bytes that would be settled at once: queued, or, where the program ended, dropped."""
+        return _ANY if self._closed_for else self._room.left()
 
     def refuse(self, count: int, reason: str) -> None:
         """Count records that were taken from the ring and cannot be delivered."""

@@ -3,7 +3,8 @@
 Headers show how far records are committed, and only then are they copied: a record's BUSY bit is seen clear before its
 data is read (see `runs.py` and `walker.wat`, and `fence.py` for processors that reorder loads). After that the ring is
 given back; a slow program holds up its own inbox and nothing else. Where nobody has room records stay in the ring until
-it is half full, and are dropped from then on: what the ring refuses only the kernel half could count.
+it is half full; past that it is emptied to a quarter, and what has no room is dropped: what the ring refuses only the
+kernel half could count.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from conductor.wasm.copies import Copies
 from conductor.wasm.engine import Engine
 from conductor.wasm.fence import Fence, is_ordered
 from conductor.wasm.inbox import Inbox, Piece
-from conductor.wasm.runs import run_of, words_at
-from conductor.wasm.walker import COPY_BYTES, Walker
+from conductor.wasm.runs import Run, run_of, words_at
+from conductor.wasm.walker import COPY_BYTES, Walked, Walker
 
 __all__ = ["Pump", "Subscription"]
 
@@ -188,15 +189,14 @@ class Pump:
         """Empty a ring once; answer whether it is likely to be filling up meanwhile."""
         handle = ring.handle
         consumer, producer = handle.positions()
-        size = min(producer - consumer, COPY_BYTES)
-        if size <= 0 or self._is_held_up(ring, producer - consumer):
+        waiting = producer - consumer
+        if waiting <= 0 or (most := self._most(ring, waiting)) <= 0:
             return False
         self.fence.wait()  # the producer's position was seen: now headers
-        offset = consumer % handle.size
-        start = handle.data + offset
-        found = run_of(ring.words, offset, offset + size) or self._walker.survey(start, size)
+        start = handle.data + consumer % handle.size
+        found = self._found(ring, consumer % handle.size, min(waiting, COPY_BYTES), most)
         if found.size == 0:
-            return self._skip_giant(ring, start, consumer, size)
+            return self._skip_giant(ring, start, consumer, waiting)
         cuts = {most: found.pieces(most) for most in {one.inbox.most_piece for one in ring.subscriptions}}
         self.fence.wait()  # headers were seen without BUSY: now the data
         records = self._copies.copied(start, found.size)
@@ -208,21 +208,37 @@ class Pump:
                 else:
                     one.inbox.offer(Piece(records, records.address + low, high - low, count))
         handle.commit(consumer + found.size)
-        return found.size > handle.size // 8 or producer - consumer > size
+        return found.size > handle.size // 8 or waiting > COPY_BYTES
 
     @staticmethod
-    def _is_held_up(ring: _Ring, waiting: int) -> bool:
-        """Whether nobody has room while the ring still has: what waits there a moment may be taken yet."""
-        if waiting > ring.handle.size // 2:
-            return False
-        inboxes = (one.inbox for one in ring.subscriptions if one not in ring.resting)
-        return not any(inbox.has_room(min(waiting, COPY_BYTES, inbox.most_piece)) for inbox in inboxes)
+    def _most(ring: _Ring, waiting: int) -> int:
+        """How much to take: what somebody has room for; of a ring that stays past its half, so much that a quarter stays.
 
-    def _skip_giant(self, ring: _Ring, start: int, consumer: int, size: int) -> bool:
+        0 where nobody has room for a piece while the ring still has: what waits there a moment may be taken yet.
+        """
+        half = ring.handle.size // 2
+        inboxes = [one.inbox for one in ring.subscriptions if one not in ring.resting]
+        rooms = [inbox.room() for inbox in inboxes]
+        if waiting > half:
+            room = max(rooms)
+            return room if waiting - room <= half else max(room, waiting - half // 2)
+        wanted = [min(waiting, COPY_BYTES, inbox.most_piece) for inbox in inboxes]
+        return max(room if room >= piece else 0 for room, piece in zip(rooms, wanted, strict=True))
+
+    def _found(self, ring: _Ring, offset: int, size: int, most: int) -> Run | Walked:
+        """Find committed records within `most` bytes of the ring's head; one that is larger by itself."""
+        end = min(size, most)
+        start = ring.handle.data + offset
+        found = run_of(ring.words, offset, offset + end) or self._walker.survey(start, end)
+        if found.size == 0 and end < size:
+            found = self._walker.survey(start, size, records=1)
+        return found
+
+    def _skip_giant(self, ring: _Ring, start: int, consumer: int, waiting: int) -> bool:
         """Drop a committed record that is larger than all that is ever copied; anything else is not committed yet."""
         header = ctypes.c_uint32.from_address(start).value
         length = (header & _LENGTH) + 15 & ~7
-        if size < COPY_BYTES or header & _BUSY or length <= COPY_BYTES:
+        if waiting < COPY_BYTES or header & _BUSY or length <= COPY_BYTES:
             return False
         for one in ring.subscriptions:
             one.inbox.refuse(1, "too_large")

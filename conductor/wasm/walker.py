@@ -41,10 +41,10 @@ class Walker:
         answer = int(raw[0])
         return answer >> 32 & 0xFFFFFFFF, answer & 0xFFFFFFFF
 
-    def survey(self, address: int, size: int) -> Walked:
+    def survey(self, address: int, size: int, *, records: int = _MANY) -> Walked:
         """Copy the head of a ring and find how far its records are committed; `size` is at most `COPY_BYTES`."""
         move(self._at, address, size)
-        return Walked(self, self.walk(0, size, size)[0])
+        return Walked(self, self.walk(0, size, size, records)[0])
 
     def close(self) -> None:
         """Delete the instance; a second call does nothing."""

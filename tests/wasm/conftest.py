@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
@@ -11,8 +12,10 @@ from typing import Protocol
 import pytest
 
 from conductor.bpf import links
+from conductor.bpf.maps import BpfMap
 from conductor.bpf.objects import BpfObject
 from conductor.managers.cells import CellFiles
+from conductor.ports import RingHandle
 from conductor.wasm.runtime import WasmRuntime
 from conductor.wasm.tuning import Tuning
 from tests.wasm.world import QUICK, Files, World, Worlds
@@ -59,3 +62,10 @@ def events(loaded: Loaded, kernel_pid: int) -> Iterator[BpfObject]:
     made = loaded("events", {"only_pid": struct.pack("<I", kernel_pid)})
     with links.tracepoint(made.program_fd("on_enter"), "raw_syscalls/sys_enter"):
         yield made
+
+
+@pytest.fixture
+def look(events: BpfObject) -> Iterator[RingHandle]:
+    """The ring of `events` beside its reader, to see how full it is."""
+    with BpfMap.from_fd(os.dup(events.map_fd("events"))) as map_, map_.ring() as ring:
+        yield ring

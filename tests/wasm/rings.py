@@ -12,7 +12,7 @@ from conductor.bpf.objects import BpfObject
 from conductor.model.grants import Access, MapGrant
 from conductor.model.ids import Name
 from conductor.model.status import StreamCost
-from conductor.ports import InstanceCost
+from conductor.ports import InstanceCost, RingHandle
 
 __all__ = ["balances", "consumed", "emit", "opened", "until"]
 
@@ -28,15 +28,33 @@ def opened(made: BpfObject, name: str = "events") -> Iterator[BpfMap]:
         yield handle
 
 
-async def emit(times: int, *, burst: int = 100, call: Callable[[], object] = os.getppid, rest: float = 0.02) -> None:
-    """Make records, slowly enough for a small ring."""
+async def emit(
+    times: int,
+    *,
+    into: RingHandle | None = None,
+    burst: int = 50,
+    call: Callable[[], object] = os.getppid,
+    rest: float = 0.0,
+) -> None:
+    """Make records in bursts. With `into` the next one waits until half that ring is free: however busy the machine.
+
+    A burst is at most half of what the ring holds.
+    """
     for done in range(0, times, burst):
         for _ in range(min(burst, times - done)):
             call()
+        if into is not None:
+            await until(lambda: has_half(into))
         await asyncio.sleep(rest)
 
 
-async def until(claim: Callable[[], bool], seconds: float = 10) -> None:
+def has_half(ring: RingHandle) -> bool:
+    """Whether half of a ring is free."""
+    consumer, producer = ring.positions()
+    return producer - consumer <= ring.size // 2
+
+
+async def until(claim: Callable[[], bool], seconds: float = 30) -> None:
     async with asyncio.timeout(seconds):
         while not claim():  # noqa: ASYNC110 - claims are about other threads
             await asyncio.sleep(0.01)

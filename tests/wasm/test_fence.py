@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from conductor.bpf.objects import BpfObject
+from conductor.ports import RingHandle
 from conductor.wasm.capi import HELD, Bytes, taken
 from conductor.wasm.engine import Engine
 from conductor.wasm.fence import TEXT, Fence, is_ordered
@@ -51,12 +52,12 @@ def test_it_can_be_waited_for_while_it_is_open() -> None:
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("fences", [True, False])
-def test_rings_are_read_with_it_as_without(world: Worlds, events: BpfObject, fences: bool) -> None:
+def test_rings_are_read_with_it_as_without(world: Worlds, events: BpfObject, look: RingHandle, fences: bool) -> None:
     async def run() -> None:
         async with world(replace(QUICK, fences=fences)) as here:
             with opened(events) as ring:
                 one = await here.open(ring_counter(Needs()), maps={"events": ring}, grants=consumed("events"))
-                await emit(500)
+                await emit(500, into=look)
                 await until(lambda: one.cost().events_delivered == 500)
                 assert here.value("walked_total") == 500
                 assert balances(one.cost())

@@ -16,6 +16,7 @@ from conductor.bpf.objects import BpfObject
 from conductor.errors import ProgramTrapped
 from conductor.model.grants import MapNeed, MapType
 from conductor.model.program import Limits
+from conductor.ports import RingHandle
 from conductor.wasm.instance import WasmInstance
 from conductor.wasm.needs import Needs
 from tests.wasm.conftest import Loaded
@@ -118,7 +119,7 @@ def test_what_waited_goes_to_the_next_instance(world: Worlds, events: BpfObject)
     asyncio.run(run())
 
 
-def test_a_neighbour_on_the_same_ring_costs_it_no_record(world: Worlds, events: BpfObject) -> None:
+def test_a_neighbour_on_the_same_ring_costs_it_no_record(world: Worlds, events: BpfObject, look: RingHandle) -> None:
     """The neighbour empties the ring while the program is down; its place there was kept."""
     module = stream_counter(Needs(), ("events",), on_events=trap_once())
 
@@ -129,7 +130,7 @@ def test_a_neighbour_on_the_same_ring_costs_it_no_record(world: Worlds, events: 
                 one = await here.open(module, maps={"events": first}, grants=consumed("events"))
                 await broken(one, getppid(20))
                 await one.close()
-                await emit(300)
+                await emit(300, into=look)
                 await until(lambda: two.cost().events_delivered == 320)
                 three = await here.open(module, maps={"events": third}, grants=consumed("events"))
                 lost = one.cost().events_dropped["trap"]
@@ -141,7 +142,7 @@ def test_a_neighbour_on_the_same_ring_costs_it_no_record(world: Worlds, events: 
     asyncio.run(run())
 
 
-def test_a_smaller_buffer_takes_what_waited_in_more_pieces(world: Worlds, events: BpfObject) -> None:
+def test_a_smaller_buffer_takes_what_waited_in_more_pieces(world: Worlds, events: BpfObject, look: RingHandle) -> None:
     async def run() -> None:
         async with world() as here:
             with opened(events) as first, opened(events) as second, opened(events) as other:
@@ -149,7 +150,7 @@ def test_a_smaller_buffer_takes_what_waited_in_more_pieces(world: Worlds, events
                 large = stream_counter(Needs(), ("events",), on_events="unreachable")
                 one = await here.open(large, maps={"events": first}, grants=consumed("events"))
                 await broken(one, getppid(1))
-                await emit(1500)
+                await emit(1500, into=look)
                 await one.close()
                 small = ring_counter(Needs(), buffer=4096)
                 three = await here.open(small, maps={"events": second}, grants=consumed("events"))

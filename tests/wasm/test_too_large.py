@@ -34,13 +34,13 @@ def test_a_record_larger_than_the_buffer_is_dropped_alone(world: Worlds, rings: 
 
     async def run() -> None:
         async with world() as here:
-            with opened(rings, "calm") as first, opened(rings, "calm") as second:
+            with opened(rings, "calm") as first, opened(rings, "calm") as second, first.ring() as look:
                 small = stream_counter(Needs(), ("calm",), buffer=4096)
                 one = await here.open(small, maps={"calm": first}, grants=consumed("calm"))
                 two = await here.open(
                     stream_counter(Needs(), ("calm",)), "two", maps={"calm": second}, grants=consumed("calm")
                 )
-                await emit(20, burst=2)
+                await emit(20, burst=2, into=look)
                 await until(lambda: two.cost().events_delivered == 20 and one.cost().events_taken == 20)
                 await until(lambda: one.cost().events_queued == 0)
                 assert one.cost().streams["calm"].dropped == {"too_large": 10}
@@ -56,11 +56,11 @@ def test_a_record_larger_than_the_buffer_is_dropped_alone(world: Worlds, rings: 
 def test_a_record_larger_than_the_share_of_an_inbox_is_dropped_alone(world: Worlds, rings: BpfObject) -> None:
     async def run() -> None:
         async with world() as here:
-            with opened(rings, "calm") as ring:
+            with opened(rings, "calm") as ring, ring.ring() as look:
                 module = stream_counter(Needs(), ("calm",))
                 limits = Limits(inbox=16_384)  # a piece is a quarter of that
                 one = await here.open(module, maps={"calm": ring}, grants=consumed("calm"), limits=limits)
-                await emit(10, burst=2)
+                await emit(10, burst=2, into=look)
                 await until(lambda: one.cost().events_taken == 10 and one.cost().events_queued == 0)
                 assert one.cost().events_dropped == {"too_large": 5}
                 assert one.cost().events_delivered == 5
