@@ -14,7 +14,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": WORDS,
     "model": WORDS,
     "plan": WORDS | {"plan", "ports", "config"},
-    "ports": WORDS,
+    "ports": WORDS | {"ports"},
     "config": WORDS | {"config"},
     "locks": WORDS,
     "frugal": set(),
