@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,12 +75,36 @@ async def test_a_runtime_that_is_on_its_way_in_is_not_the_container(made: Pod) -
     await told(CgroupContainers(), *by_pod(made), count=0)
 
 
+def reusing(pid: int) -> subprocess.Popen[bytes]:
+    """Start a process with the number of one that ended; whoever starts another at that moment makes us try again."""
+    for _ in range(200):
+        Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+        process = subprocess.Popen(["sleep", "600"])
+        if process.pid == pid:
+            return process
+        process.kill()
+        process.wait()
+    raise AssertionError(f"{pid} was not to be had again")
+
+
 async def test_a_later_process_of_the_same_number_is_another(made: Pod) -> None:
     id_ = made.container()
-    made.start(id_)
+    process = made.start(id_)
     containers = CgroupContainers()
-    (process,) = await told(containers, *by_pod(made), count=1)
-    assert not containers.lives(replace(process, started=process.started - 1))
+    (found,) = await told(containers, *by_pod(made), count=1)
+    process.kill()
+    process.wait()
+    stranger = await asyncio.to_thread(reusing, found.pid)
+    try:
+        assert not containers.lives(found)
+        assert await containers.processes(by_pod(made)) == ()
+        made.take(id_, stranger.pid)
+        (successor,) = await told(containers, *by_pod(made), count=1)
+        assert successor.pid == found.pid
+        assert successor != found
+    finally:
+        stranger.kill()
+        stranger.wait()
 
 
 async def test_comings_and_goings_are_told(made: Pod) -> None:
