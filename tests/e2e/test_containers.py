@@ -50,7 +50,7 @@ def test_a_pod_is_followed(node: Node, made: Pod, compiled: Callable[[str], Path
         return (shown["state"], shown["reason"]) == (state, reason)
 
     node.start("--kernel", "embedded")
-    node.cli("apply", "-f", "-", stdin=manifest(made.uid, compiled("real")), ok=False)
+    node.cli("apply", "-f", "-", stdin=manifest(made.uid, compiled("real")))
     node.wait_for(lambda: stands("Waiting", "ContainerMissing"), "waiting for the pod")
     with spaced() as space:
         made.take(made.container(), space.process.pid)
