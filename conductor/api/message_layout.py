@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import betterproto
 from betterproto import encode_varint
 
-__all__ = ["BYTES", "VARINTS", "Field", "Layout", "layout_of", "nothing"]
+__all__ = ["BYTES", "VARINTS", "Field", "Layout", "layout_of", "made", "nothing"]
+
+T = TypeVar("T")
 
 VARINTS: Final = frozenset({"uint32", "uint64", "int32", "int64", "bool", "enum"})
 BYTES: Final = frozenset({"string", "bytes"})
@@ -56,6 +58,20 @@ def layout_of(kind: Any) -> Layout | None:
     if kind not in _KNOWN:
         _KNOWN[kind] = _looked_over(kind)
     return _KNOWN[kind]
+
+
+def made(kind: type[T], **values: Any) -> T:
+    """Make a message, as its constructor does in ten times as long; of fields that exclude each other it takes none."""
+    layout = layout_of(kind)
+    if layout is None:
+        return kind(**values)
+    state = layout.fresh()
+    if unknown := values.keys() - state.keys():
+        raise TypeError(f"{kind.__name__} has no field {min(unknown)}")
+    state.update(values)
+    message = object.__new__(kind)
+    object.__getattribute__(message, "__dict__").update(state)
+    return message
 
 
 def _looked_over(kind: Any) -> Layout | None:

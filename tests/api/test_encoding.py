@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from conductor.api.decoding import decoded
 from conductor.api.encoding import encoded
+from conductor.api.message_layout import made
 from conductor.proto.agent import v1 as pb
 from conductor.proto.grpc.health import v1 as health
 
@@ -84,6 +85,16 @@ def test_fields_that_this_version_does_not_know_are_handed_on() -> None:
     read = decoded(data, pb.NameRequest)
     assert read == pb.NameRequest().parse(data)
     assert encoded(read) == bytes(pb.NameRequest().parse(data)) == data
+
+
+def test_a_message_that_is_made_quickly_is_the_same() -> None:
+    fields: dict[str, Any] = {"name": "a", "state": 2, "maps": [pb.MapGrant(name="m")], "metadata": {"k": "v"}}
+    quick = made(pb.ProgramInfo, **fields)
+    assert quick == pb.ProgramInfo(**fields)
+    assert encoded(quick) == bytes(quick) == bytes(pb.ProgramInfo(**fields))
+    assert (made(pb.ProgramInfo).maps, quick.digest) == ([], "")
+    with pytest.raises(TypeError, match="ProgramInfo has no field nome"):
+        made(pb.ProgramInfo, nome="a")
 
 
 def test_the_last_of_what_excludes_each_other_counts() -> None:

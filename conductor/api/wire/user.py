@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import betterproto
 
+from conductor.api.message_layout import made
 from conductor.api.wire.images import POLICIES, image_from_wire
 from conductor.api.wire.values import (
     config_from_wire,
@@ -87,7 +88,9 @@ def status_to_wire(status: ProgramStatus) -> pb.ProgramInfo:
     """Print a program as it stands."""
     spec, condition = status.spec, status.condition
     builtin, bytecode = _source_to_wire(spec)
-    msg = pb.ProgramInfo(
+    where = {} if bytecode is None else {"bytecode": bytecode}
+    return made(
+        pb.ProgramInfo,
         name=spec.name,
         program_type=int(spec.type),
         state=int(condition.state),
@@ -104,10 +107,8 @@ def status_to_wire(status: ProgramStatus) -> pb.ProgramInfo:
         digest=status.digest,
         maps=_maps_to_wire(status),
         limits=limits_to_wire(spec.limits),
+        **where,
     )
-    if bytecode is not None:
-        msg.bytecode = bytecode
-    return msg
 
 
 def status_from_wire(msg: pb.ProgramInfo) -> ProgramStatus:
