@@ -38,6 +38,7 @@ class Download:
         self._sink = sink
         self._what = f"{reference.name}: blob {blob.digest}"
         self.at = start
+        self._ranges = True
 
     async def run(self, endpoint: Endpoint, credentials: Credentials | None, attempts: int) -> None:
         """Fetch what is missing from one endpoint.
@@ -80,7 +81,8 @@ class Download:
             endpoint=endpoint,
             path=f"blobs/{self._blob.digest}",
             what=self._what,
-            headers={"Range": f"bytes={self.at}-"} if self.at else {},
+            # With its end: some registries refuse a range without.
+            headers={"Range": f"bytes={self.at}-{self._blob.size - 1}"} if self.at and self._ranges else {},
             credentials=credentials,
             accepts=frozenset({200, 206, 416}),
         )
@@ -98,8 +100,11 @@ class Download:
             if told is not None and told != size:
                 raise ImageDamaged(f"{self._what}: {endpoint.name} has {told} bytes, the manifest says {size}")
             return self.at
+        if response.status == 416:
+            self._ranges = False
+            raise Unsteady(f"{self._what}: {endpoint.name} refuses a part of it")
         first, total = _range_of(response.headers)
-        if response.status == 416 or total not in {None, size}:
+        if total not in {None, size}:
             raise ImageDamaged(
                 f"{self._what}: {endpoint.name} has another length than the {size} bytes of the manifest"
             )

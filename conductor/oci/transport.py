@@ -17,7 +17,7 @@ from conductor.oci.challenges import parse_challenges
 from conductor.oci.limits import RegistryLimits
 from conductor.oci.persistence import Unsteady, retry_after
 from conductor.oci.registries import Endpoint
-from conductor.oci.wire import Body, Wire, origin_of, steady
+from conductor.oci.wire import Body, Wire, origin_of, spend, steady
 
 __all__ = ["Answer", "Ask", "Transport"]
 
@@ -89,6 +89,7 @@ class Transport:
                         raise await self._refusal(ask, response, secret)
                     yield response
                     return
+                await spend(response)
             secret = await self._authorizer.answer(ask.access, offers, secret)
 
     async def read(self, ask: Ask, most: int) -> Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -16,12 +16,13 @@ from conductor.oci.limits import RegistryLimits
 from conductor.oci.persistence import Unsteady
 from conductor.oci.registries import RegistriesConfig, is_loopback
 
-__all__ = ["Body", "Wire", "origin_of", "steady"]
+__all__ = ["Body", "Wire", "origin_of", "spend", "steady"]
 
 Body = Callable[[], AsyncIterator[bytes]]
 """Makes the body anew for each try."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_HOPS = 5
+_MOST_SPENT = 64 << 10
 AGENT = "ebpfconductor"
 
 
@@ -56,12 +57,12 @@ class Wire:
         """
         target, secret = URL(url, encoded=True), authorization
         for _ in range(_MOST_HOPS + 1):
-            response = await self._one(method, target, headers, secret, body)
-            async with response:
+            async with _ended(await self._one(method, target, headers, secret, body)) as response:
                 following = _next(method, target, response)
                 if following is None:
                     yield response
                     return
+                await spend(response)
             self._check_hop(target, following)
             if origin_of(following) != origin_of(URL(url, encoded=True)):
                 secret = ""
@@ -103,6 +104,26 @@ class Wire:
         at_home = here.scheme == "http" and is_loopback(_host(here)) and is_loopback(_host(there))
         if there.scheme != "http" or not at_home:
             raise RegistryRefused(f"{_host(here)} redirects to {there.scheme}://{_host(there)}, which is not encrypted")
+
+
+@asynccontextmanager
+async def _ended(response: aiohttp.ClientResponse) -> AsyncIterator[aiohttp.ClientResponse]:
+    """Leave nothing of an answer behind: the polite end of TLS would outlive our session, so what is unread is cut."""
+    try:
+        yield response
+    finally:
+        left = response.connection  # none once the answer was read whole: then it serves the next call
+        if left is not None and left.transport is not None:
+            left.transport.abort()
+        response.close()
+
+
+async def spend(response: aiohttp.ClientResponse) -> None:
+    """Read what is left of a small answer, so that its connection serves the next call."""
+    with suppress(aiohttp.ClientError, OSError, TimeoutError):
+        left = _MOST_SPENT
+        while left > 0 and (piece := await response.content.read(left)):
+            left -= len(piece)
 
 
 @contextmanager

@@ -47,6 +47,7 @@ class Faults:
     silent: float = 0.0
     """Seconds before any answer to a blob."""
     no_ranges: bool = False
+    refuses_ranges: bool = False
     wrong_bytes: bool = False
     wrong_length: int = 0
     wrong_digest_header: str = ""
@@ -79,7 +80,7 @@ class FakeRegistry:
     tokens: bool = False
     """Bearer tokens rather than Basic."""
     refresh_token: str = ""
-    token_seconds: float = 300.0
+    token_seconds: int = 300
     anonymous_pull: bool = False
     referrers_api: bool = True
     realm: str = ""
@@ -275,8 +276,12 @@ class FakeRegistry:
             whole = (whole * 2)[: self.faults.wrong_length]
         await asyncio.sleep(self.faults.silent)
         start = 0
+        if request.headers.get("Range") and self.faults.refuses_ranges:
+            return self._error(416, "BLOB_UNKNOWN", "no such range")
         if request.headers.get("Range") and not self.faults.no_ranges:
-            start = int(request.headers["Range"].removeprefix("bytes=").rstrip("-"))
+            first, _, last = request.headers["Range"].removeprefix("bytes=").partition("-")
+            assert int(last) == len(self.blobs[name]) - 1
+            start = int(first)
         return await self._stream(request, whole, start)
 
     async def _stream(self, request: web.Request, whole: bytes, start: int) -> web.StreamResponse:

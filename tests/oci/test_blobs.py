@@ -33,7 +33,19 @@ def test_a_blob_cut_at_every_tenth_arrives_whole(*, ranges: bool) -> None:
             bucket = Bucket()
             await client.blob(reference(registry), described(BLOB), bucket)
             assert bucket.body == BLOB
-            assert [seen.range for seen in registry.seen][1:] == [f"bytes={n * 100_000}-" for n in range(1, 10)]
+            assert [seen.range for seen in registry.seen][1:] == [f"bytes={n * 100_000}-999999" for n in range(1, 10)]
+
+    asyncio.run(story())
+
+
+def test_a_registry_that_refuses_ranges_is_asked_for_everything() -> None:
+    async def story() -> None:
+        faults = Faults(cut_at=[500_000, 700_000], refuses_ranges=True)
+        async with FakeRegistry.serving(faults=faults) as registry, client_of() as client:
+            registry.put_blob(BLOB)
+            bucket = Bucket()
+            await client.blob(reference(registry), described(BLOB), bucket)
+            assert bucket.body == BLOB
 
     asyncio.run(story())
 
