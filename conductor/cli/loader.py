@@ -60,6 +60,8 @@ async def _serve(config: Config, *, group: int, assist: bool, unload: bool) -> N
         stats=config.loader.stats,
         assist=assist,
         bpfman_socket=config.bpfman_socket,
+        registries=config.images.registries,
+        image_policy=config.images.image_policy,
         stopping=stopping,
         unload_on_stop=unload,
         ready=frugal.settle,

@@ -29,6 +29,8 @@ LOADER = (
     "user",
     "groups",
     "allow_uid0",
+    "image_policy",
+    "registries",
     "stats",
     "log_level",
     "log_format",

@@ -14,6 +14,7 @@ from conductor.loader.attach import Links
 from conductor.loader.bpffs import BpfFs
 from conductor.loader.directory import OwnDirectory
 from conductor.loader.health import HealthService
+from conductor.loader.images import ImagePulls
 from conductor.loader.ledger import Ledger
 from conductor.loader.listener import listening
 from conductor.loader.programs import Programs
@@ -45,6 +46,8 @@ async def serve(
     stats: bool = True,
     assist: bool = False,
     bpfman_socket: Path = _BPFMAN,
+    registries: Path | None = None,
+    image_policy: Path | None = None,
     stopping: asyncio.Event | None = None,
     unload_on_stop: bool = False,
     ready: Callable[[], None] | None = None,
@@ -66,6 +69,8 @@ async def serve(
         state = stack.enter_context(OwnDirectory.opened(state_dir))
         stack.enter_context(sole_owner(state))
         cache = stack.enter_context(OwnDirectory.opened(cache_dir))
+        pulled = stack.enter_context(OwnDirectory.opened(cache_dir / "images"))
+        images = ImagePulls(directory=pulled, registries=registries, policy=image_policy)
         pins = BpfFs.mounted(bpffs, group)
         stack.enter_context(sole_user(bpffs))
         listener = stack.enter_context(listening(socket, group))
@@ -76,7 +81,9 @@ async def serve(
         enabled = stats and counting(stack)
         worker = await stack.enter_async_context(Worker.running())
         await worker.do(lambda: programs.recover(store))
-        bpfman = BpfmanService(worker=worker, ledger=ledger, bpffs=pins, programs=programs, links=links, logs=logs)
+        bpfman = BpfmanService(
+            worker=worker, ledger=ledger, bpffs=pins, programs=programs, links=links, logs=logs, images=images
+        )
         costs = StatsService(ledger=ledger, bpffs=pins, logs=logs, boot_id=boot_id, enabled=enabled)
         health = HealthService(services=_SERVICES, stopping=stop)
         doors = [Door(service=service, group=group) for service in (bpfman, costs, health)]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 
 from typing_extensions import override
 
-from conductor.errors import NotFound, NotYet, VerifierRejected
+from conductor.errors import NotFound, VerifierRejected
 from conductor.loader.attach import Links
 from conductor.loader.bpffs import BpfFs
 from conductor.loader.hooks import hook_place
+from conductor.loader.images import ImagePulls
 from conductor.loader.ledger import Ledger
 from conductor.loader.programs import Programs
 from conductor.loader.records import LoadRecord, ProgramRecord
@@ -18,6 +20,8 @@ from conductor.loader.verifier_logs import VerifierLogs
 from conductor.loader.wire import (
     entry_to_wire,
     filter_from_wire,
+    image_from_wire,
+    image_of_load,
     info_to_wire,
     kernel_to_wire,
     list_to_wire,
@@ -37,11 +41,20 @@ _ENTRIES = 4096
 
 
 class BpfmanService(pb.BpfmanBase):
-    """`bpfman.v1.Bpfman`, all of it but images."""
+    """`bpfman.v1.Bpfman`, all of it."""
 
     def __init__(
-        self, *, worker: Worker, ledger: Ledger, bpffs: BpfFs, programs: Programs, links: Links, logs: VerifierLogs
+        self,
+        *,
+        worker: Worker,
+        ledger: Ledger,
+        bpffs: BpfFs,
+        programs: Programs,
+        links: Links,
+        logs: VerifierLogs,
+        images: ImagePulls,
     ) -> None:
+        self._images = images
         self._worker, self._ledger, self._bpffs = worker, ledger, bpffs
         self._programs, self._links, self._logs = programs, links, logs
         self._entries: dict[ProgramId, tuple[object, bytes]] = {}
@@ -50,6 +63,8 @@ class BpfmanService(pb.BpfmanBase):
     async def load(self, load_request: pb.LoadRequest) -> pb.LoadResponse:
         """Load every program of an object, or none."""
         wish = load_from_wire(load_request)
+        if (image := image_of_load(load_request)) is not None:
+            wish = replace(wish, path=str(await self._images.file_of(*image_from_wire(image))))
         try:
             load = await self._worker.do(partial(self._programs.load, wish))
         except VerifierRejected as error:
@@ -107,8 +122,9 @@ class BpfmanService(pb.BpfmanBase):
 
     @override
     async def pull_bytecode(self, pull_bytecode_request: pb.PullBytecodeRequest) -> pb.PullBytecodeResponse:
-        """Refuse: there are no images yet."""
-        raise NotYet("images come with the Image Manager; load from a file")
+        """Pull an image before it is loaded."""
+        await self._images.file_of(*image_from_wire(pull_bytecode_request.image))
+        return pb.PullBytecodeResponse()
 
     def _entry(self, load: LoadRecord, program: ProgramRecord) -> bytes:
         """Print a program for a list, or take what was printed before if it would come out the same."""
@@ -128,6 +144,7 @@ class BpfmanService(pb.BpfmanBase):
             links=self._links.living(program),
             map_pins=self._bpffs.maps(program.id),
             used_by=self._ledger.sharers(program),
+            image=self._images.name_of(load.path),
         )
 
     def _is_there(self, program: ProgramRecord) -> bool:

@@ -13,17 +13,20 @@ from typing import cast
 
 import betterproto
 
-from conductor.errors import InvalidSpec, NotYet
+from conductor.errors import InvalidSpec
 from conductor.loader.records import KernelFacts, LinkRecord, LoadRecord, ProgramRecord
 from conductor.loader.wire_hooks import PATH_MOST, text_from_wire
 from conductor.model.ids import ProgramId
-from conductor.model.kernel import KernelFunctionSpec, KernelType
+from conductor.model.image import Credentials
+from conductor.model.kernel import KernelFunctionSpec, KernelType, PullPolicy
 from conductor.ports import KernelLoad
 from conductor.proto.bpfman import v1 as pb
 
 __all__ = [
     "entry_to_wire",
     "filter_from_wire",
+    "image_from_wire",
+    "image_of_load",
     "info_to_wire",
     "kernel_to_wire",
     "list_to_wire",
@@ -43,12 +46,14 @@ _TYPES = {
     8: KernelType.LSM,
 }
 _NUMBERS = {type_: number for number, type_ in _TYPES.items()} | {KernelType.KRETPROBE: 3, KernelType.URETPROBE: 4}
+_POLICIES = (PullPolicy.ALWAYS, PullPolicy.IF_NOT_PRESENT, PullPolicy.NEVER)
+"""By their number on the wire."""
 _PROGRAMS_MOST = 64
 _METADATA_MOST = 65_536
 
 
 def load_from_wire(request: pb.LoadRequest) -> KernelLoad:
-    """Parse a Load. Raises `InvalidSpec`, and `NotYet` for images."""
+    """Parse a Load; its path is empty where it names an image (`image_from_wire`). Raises `InvalidSpec`."""
     if not 0 < len(request.info) <= _PROGRAMS_MOST:
         raise InvalidSpec("info", f"a Load names 1 to {_PROGRAMS_MOST} programs, this one {len(request.info)}")
     programs = tuple(_function_from_wire(info, f"info[{at}]") for at, info in enumerate(request.info))
@@ -65,6 +70,22 @@ def load_from_wire(request: pb.LoadRequest) -> KernelLoad:
         map_owner=None if request.map_owner_id is None else ProgramId(request.map_owner_id),
         metadata=dict(request.metadata),
     )
+
+
+def image_from_wire(msg: pb.BytecodeImage) -> tuple[str, PullPolicy, Credentials | None]:
+    """Parse an image: its address, when to ask the registry, and by which name. Raises `InvalidSpec`."""
+    number = int(msg.image_pull_policy)
+    if number not in range(len(_POLICIES)):
+        raise InvalidSpec("image.image_pull_policy", f"{number} is unknown: 0 Always, 1 IfNotPresent, 2 Never")
+    url = text_from_wire(msg.url, "image.url", most=PATH_MOST)
+    username, password = msg.username or "", msg.password or ""
+    return url, _POLICIES[number], Credentials(username, password) if username else None
+
+
+def image_of_load(request: pb.LoadRequest) -> pb.BytecodeImage | None:
+    """The image that a Load names; None where it names a file."""
+    kind, location = betterproto.which_one_of(request.bytecode, "location")
+    return location if kind == "image" else None
 
 
 def filter_from_wire(request: pb.ListRequest) -> Callable[[LoadRecord, ProgramRecord], bool]:
@@ -86,11 +107,13 @@ def info_to_wire(
     links: Sequence[LinkRecord],
     map_pins: Path,
     used_by: Sequence[ProgramId],
+    image: str = "",
 ) -> pb.ProgramInfo:
-    """Print what we keep of a program."""
+    """Print what we keep of a program; `image` is where its object came from, if not from a file."""
+    where = pb.BytecodeLocation(image=pb.BytecodeImage(url=image)) if image else pb.BytecodeLocation(file=load.path)
     return pb.ProgramInfo(
         name=program.name,
-        bytecode=pb.BytecodeLocation(file=load.path),
+        bytecode=where,
         links=[link.id for link in links],
         global_data=dict(load.global_data),
         map_owner_id=load.map_owner,
@@ -138,7 +161,7 @@ def rfc3339(seconds: float) -> str:
 def _file_from_wire(bytecode: pb.BytecodeLocation) -> str:
     kind, location = betterproto.which_one_of(bytecode, "location")
     if kind == "image":
-        raise NotYet("images come with the Image Manager; load from a file")
+        return ""
     if not location:
         raise InvalidSpec("bytecode", "says nothing of where the object is: set file")
     path = text_from_wire(location, "bytecode.file", most=PATH_MOST)

@@ -6,12 +6,12 @@ import asyncio
 from pathlib import Path
 
 from conductor.errors import InvalidSpec, RegistryRefused
-from conductor.model.image import Credentials
+from conductor.model.image import Credentials, Reference
 from conductor.oci.credential_helpers import ask_helper
 from conductor.oci.docker_config import MOST_BYTES, DockerConfig
 from conductor.oci.registries import Endpoint, RegistriesConfig
 
-__all__ = ["Keyring"]
+__all__ = ["Keyring", "stored_credentials"]
 
 
 class Keyring:
@@ -30,6 +30,16 @@ class Keyring:
         if helper and (found := await ask_helper(helper, endpoint.name)):
             return found
         return config.find(f"{endpoint.name}/{endpoint.repository}")
+
+
+def stored_credentials(registries: RegistriesConfig, reference: Reference) -> Credentials | None:
+    """Find what a file holds for a reference's registry, for those who may not read it later; no helper is asked.
+
+    Raises `RegistryRefused`.
+    """
+    endpoint = registries.endpoints(reference, direct=True)[-1]
+    path = registries.auth_file(endpoint)
+    return _read(path, endpoint.name).find(f"{endpoint.name}/{endpoint.repository}") if path else None
 
 
 def _read(path: Path, host: str) -> DockerConfig:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,31 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from conductor.builtin import object_path
 from tests.cli.conftest import Conduct, Served
-from tests.fakes.registry import FakeRegistry
+from tests.fakes.registry_thread import served_registry
 
 MODULE = b"\0asm\1\0\0\0"
-
-
-@contextmanager
-def served_registry(**wishes: Any) -> Iterator[str]:
-    """Serve a registry from a thread of its own, answer its address: commands bring their own event loops."""
-    ready, over = threading.Event(), threading.Event()
-    addresses: list[str] = []
-
-    async def serve() -> None:
-        async with FakeRegistry.serving(**wishes) as registry:
-            addresses.append(registry.address)
-            ready.set()
-            await asyncio.to_thread(over.wait)
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    try:
-        assert ready.wait(10)
-        yield addresses[0]
-    finally:
-        over.set()
-        thread.join(10)
 
 
 @pytest.fixture(autouse=True)
@@ -94,8 +67,8 @@ def test_what_was_built_is_an_oci_layout(conduct: Conduct, module: Path, cache: 
 
 
 def test_bytecode_goes_from_file_to_registry_and_back_to_sight(conduct: Conduct) -> None:
-    with served_registry() as host:
-        ref = f"{host}/tools/map:v1"
+    with served_registry() as registry:
+        ref = f"{registry.address}/tools/map:v1"
         built = conduct("image", "build", "bytecode", object_path("service_map"), ref, "-o", "json")
         pushed = conduct("image", "push", ref)
         assert pushed.out == f"{ref}@{json.loads(built.out)['digest']}\n"
@@ -107,17 +80,17 @@ def test_bytecode_goes_from_file_to_registry_and_back_to_sight(conduct: Conduct)
 
 def test_several_platforms_make_an_index(conduct: Conduct) -> None:
     path = object_path("service_map")
-    with served_registry() as host:
-        ref = f"{host}/tools/map:v1"
+    with served_registry() as registry:
+        ref = f"{registry.address}/tools/map:v1"
         assert conduct("image", "build", "bytecode", f"linux/amd64={path}", f"linux/arm64={path}", ref).code == 0
-        assert conduct("image", "push", ref, "--to", f"{host}/tools/other:v2").code == 0
-        seen = json.loads(conduct("image", "inspect", f"{host}/tools/other:v2", "-o", "json").out)
+        assert conduct("image", "push", ref, "--to", f"{registry.address}/tools/other:v2").code == 0
+        seen = json.loads(conduct("image", "inspect", f"{registry.address}/tools/other:v2", "-o", "json").out)
     assert seen["platforms"] == ["linux/amd64", "linux/arm64"]
 
 
 def test_a_password_comes_from_standard_input_and_is_shown_nowhere(conduct: Conduct, module: Path) -> None:
-    with served_registry(users={"me": "s3cret-word"}) as host:
-        ref = f"{host}/tools/a:v1"
+    with served_registry(users={"me": "s3cret-word"}) as registry:
+        ref = f"{registry.address}/tools/a:v1"
         conduct("image", "build", "wasm", module, ref)
         refused = conduct("image", "push", ref)
         assert refused.code == 1
@@ -130,8 +103,8 @@ def test_a_signature_is_made_and_found(
     conduct: Conduct, module: Path, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     private, public = keys
-    with served_registry() as host:
-        ref = f"{host}/tools/a:v1"
+    with served_registry() as registry:
+        ref = f"{registry.address}/tools/a:v1"
         conduct("image", "build", "wasm", module, ref)
         conduct("image", "push", ref)
         before = conduct("image", "verify", ref, "--key", public)

@@ -15,12 +15,12 @@ from tests.loader.running import Client, Daemon
 
 pytestmark = pytest.mark.kernel
 Compiled = Callable[[str], Path]
-IMAGE = pb.BytecodeLocation(image=pb.BytecodeImage(url="127.0.0.1:5000/a:v1", image_pull_policy=1))
+IMAGE = pb.BytecodeLocation(image=pb.BytecodeImage(url="127.0.0.1:5000/a:v1", image_pull_policy=2))
 ENTER = ("on_enter", 2)
 Case = tuple[str, list[tuple[str, int]], dict[str, Any], Status, str]
 LOADS: list[Case] = [
     ("counters", [ENTER], {"bytecode": pb.BytecodeLocation()}, Status.INVALID_ARGUMENT, "bytecode"),
-    ("counters", [ENTER], {"bytecode": IMAGE}, Status.UNIMPLEMENTED, "load from a file"),
+    ("counters", [ENTER], {"bytecode": IMAGE}, Status.NOT_FOUND, "pull policy is Never"),
     ("counters", [], {}, Status.INVALID_ARGUMENT, "1 to 64 programs"),
     ("counters", [("", 2)], {}, Status.INVALID_ARGUMENT, r"info\[0\].name: empty"),
     ("counters", [ENTER, ENTER], {}, Status.INVALID_ARGUMENT, "named twice"),
@@ -157,14 +157,5 @@ def test_an_unknown_type_in_a_filter_is_refused(empty: Daemon) -> None:
         with pytest.raises(GRPCError, match="26 is unknown") as caught:
             await client.list(program_type=26)
         assert caught.value.status is Status.INVALID_ARGUMENT
-
-    empty.ask(wrong)
-
-
-def test_images_are_refused_with_a_sentence(empty: Daemon) -> None:
-    async def wrong(client: Client) -> None:
-        with pytest.raises(GRPCError, match="images come with the Image Manager") as caught:
-            await client.bpfman.pull_bytecode(pb.PullBytecodeRequest(image=pb.BytecodeImage(url="x")))
-        assert caught.value.status is Status.UNIMPLEMENTED
 
     empty.ask(wrong)

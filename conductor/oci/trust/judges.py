@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import subprocess
@@ -18,7 +19,7 @@ from conductor.oci.trust import signers as whom
 from conductor.oci.trust.evidence import Evidence
 from conductor.oci.trust.policy import Rule
 
-__all__ = ["Judges", "examined"]
+__all__ = ["HereAndNow", "Judges", "examined"]
 
 _AT_ONCE: Final = 2
 _SECONDS: Final = 60.0
@@ -72,6 +73,25 @@ class Judges:
                     child.kill()
                 await child.wait()
         return _read(status, said, complained)
+
+
+class HereAndNow:
+    """Judge in this process: for one that is short-lived and without rights itself."""
+
+    @staticmethod
+    def prepare() -> None:
+        """Import everything that judging needs."""
+        importlib.import_module("conductor.oci.trust.keyless")
+
+    async def judge(
+        self, digest: str, rule: Rule, evidence: Sequence[Evidence]
+    ) -> tuple[dict[int, str], tuple[str, ...]]:
+        """Answer as `Judges.judge` does."""
+        from conductor.oci.trust.judge import Case, judge  # noqa: PLC0415 - its libraries are large
+
+        case = Case(digest=digest, signers=rule.signers, trusted_root=rule.trusted_root, evidence=tuple(evidence))
+        finding = await asyncio.to_thread(judge, case)
+        return finding.signed, tuple(finding.found)
 
 
 def examined(keys: Mapping[str, str], roots: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -7,12 +7,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from conductor.errors import ConductorError, ImageUntrusted, RegistryAway
 from conductor.model.image import Credentials
 from conductor.model.reference import Reference
 from conductor.oci.trust.discover import Gathered, Registry, gather
+from conductor.oci.trust.evidence import Evidence
 from conductor.oci.trust.judges import Judges
 from conductor.oci.trust.policy import Demand, Mode, Rule, TrustPolicy
 from conductor.oci.trust.verdicts import Verdicts
@@ -36,13 +37,25 @@ class Verdict:
     audited: str = ""
 
 
+class Judge(Protocol):
+    """Who tells which of a rule's signers signed: a child, or this process."""
+
+    async def judge(
+        self, digest: str, rule: Rule, evidence: Sequence[Evidence]
+    ) -> tuple[dict[int, str], tuple[str, ...]]:
+        """Answer the signers by their places, and what else was found."""
+        ...
+
+
 class Verifier:
     """Hold images against one policy."""
 
-    def __init__(self, *, policy: TrustPolicy, client: Registry, verdicts: Path | None) -> None:
+    def __init__(
+        self, *, policy: TrustPolicy, client: Registry, verdicts: Path | None, judges: Judge | None = None
+    ) -> None:
         self._policy, self._client = policy, client
         self.verdicts = Verdicts(root=verdicts)
-        self._judges = Judges()
+        self._judges = judges or Judges()
 
     async def check(self, ref: Reference, digest: str, *, credentials: Credentials | None = None) -> Verdict:
         """Answer that `digest`, which `ref` resolved to, may run.
