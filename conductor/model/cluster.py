@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+
+from typing_extensions import override
 
 from conductor.errors import ConductorError
 
@@ -24,7 +26,7 @@ __all__ = [
 Document: TypeAlias = dict[str, Any]
 """An object as JSON has it; whoever keeps one keeps a parsed row instead."""
 Row = TypeVar("Row")
-RowOut = TypeVar("RowOut", covariant=True)
+Row_co = TypeVar("Row_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Resource:
         within = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
         return "/".join([f"{root}{within}/{self.plural}", *filter(None, (name, subresource))])
 
+    @override
     def __str__(self) -> str:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
@@ -62,6 +65,7 @@ class Key(NamedTuple):
         metadata = document["metadata"]
         return cls(metadata.get("namespace", ""), metadata["name"])
 
+    @override
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
@@ -75,11 +79,11 @@ class Listing(Generic[Row]):
 
 
 @dataclass(frozen=True, slots=True)
-class Put(Generic[RowOut]):
+class Put(Generic[Row_co]):
     """An object is there, new or changed; told once per row that differs."""
 
     key: Key
-    row: RowOut
+    row: Row_co
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """All that the server holds has been told; comes again after every interruption."""
+    """The watch is live: all that was there is told, and changes follow. Comes again after interruptions and lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,5 +124,7 @@ class WatchCounts:
     failures: int = 0
     left_out: int = 0
     """Objects past the bound: not kept and not told."""
+    unreadable: int = 0
+    """Events whose object could not be read: not told."""
     rows: int = 0
-    last_failure: str = field(default="")
+    last_failure: str = ""

@@ -33,15 +33,18 @@ class Server:
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, ready: Callable[[], bool], *, within: float = 40) -> None:
-        """Start it and wait until it is ready; shows the log's end where it is not."""
-        until = time.monotonic() + within
+    def launch(self) -> None:
+        """Start it, from the main thread."""
         with self.log.open("ab") as log:
-            # The kernel ends it when we end, even by SIGKILL.
+            # The kernel ends it when the thread that starts it ends, even by SIGKILL.
             command = ["setpriv", "--pdeathsig", "KILL", *self._command]
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+    def wait(self, ready: Callable[[], bool], *, within: float = 40) -> None:
+        """Wait until it is ready; shows the log's end where it is not."""
+        until = time.monotonic() + within
         while not ready():
-            if self._process.poll() is not None or time.monotonic() > until:
+            if self._process is None or self._process.poll() is not None or time.monotonic() > until:
                 self.end()
                 raise RuntimeError(f"{self.name} did not become ready:\n" + "\n".join(self._last_lines()))
             time.sleep(0.05)

@@ -63,7 +63,8 @@ class Testbed:
         """Start both servers (3 to 5 s); nothing is left when this ends."""
         bed = cls(folder=folder, binaries=Path(os.environ[ASSETS]))
         try:
-            bed.etcd.start(bed._etcd_answers)
+            bed.etcd.launch()
+            bed.etcd.wait(bed._etcd_answers)
             bed.start()
             yield bed
         finally:
@@ -74,7 +75,12 @@ class Testbed:
 
     def start(self) -> None:
         """Start the API server and wait until it is ready, its own roles included."""
-        self.api.start(lambda: self._answers("/readyz"))
+        self.api.launch()
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until the API server is ready."""
+        self.api.wait(lambda: self._answers("/readyz"))
 
     def kill(self) -> None:
         """End the API server at once: its connections break."""
