@@ -1,11 +1,22 @@
-"""Tests that are coroutines are run, each in a loop of its own."""
+"""Tests that are coroutines are run, each in a loop of its own; what needs the real cosign only where it is named."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 
 import pytest
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs tools that were not given."""
+    if {"CONDUCTOR_COSIGN", "CONDUCTOR_CRANE"} <= os.environ.keys():
+        return
+    left = [item for item in items if item.path.name == "test_cosign.py"]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
 
 
 @pytest.hookimpl(tryfirst=True)
