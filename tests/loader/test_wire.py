@@ -20,6 +20,8 @@ from conductor.loader.hooks import (
 from conductor.loader.records import KernelFacts, LinkRecord, LoadRecord, ProgramRecord
 from conductor.loader.wire import (
     filter_from_wire,
+    image_from_wire,
+    image_of_load,
     info_to_wire,
     kernel_to_wire,
     load_from_wire,
@@ -27,7 +29,7 @@ from conductor.loader.wire import (
 )
 from conductor.loader.wire_hooks import hook_from_wire
 from conductor.model.ids import LinkId, ProgramId
-from conductor.model.kernel import Direction, KernelFunctionSpec, KernelType
+from conductor.model.kernel import Direction, KernelFunctionSpec, KernelType, PullPolicy
 from conductor.proto.bpfman import v1 as pb
 
 FACTS = KernelFacts(name="count_syscalls", tag="ab" * 8, loaded_at="2026-01-01T00:00:00Z", map_ids=(3, 4))
@@ -48,10 +50,13 @@ def test_a_load_as_the_go_client_writes_it() -> None:
     assert wish.programs == (KernelFunctionSpec(name="count_syscalls", type=KernelType.TRACEPOINT),)
 
 
-def test_an_image_load_as_the_go_client_writes_it_is_refused() -> None:
+def test_an_image_load_as_the_go_client_writes_it() -> None:
     data = golden("0a1912170a133132372e302e302e313a353030302f613a763110014a030a0170")
-    with pytest.raises(Exception, match="images come with the Image Manager"):
-        load_from_wire(pb.LoadRequest().parse(data))
+    request = pb.LoadRequest().parse(data)
+    image = image_of_load(request)
+    assert image is not None
+    assert image_from_wire(image) == ("127.0.0.1:5000/a:v1", PullPolicy.IF_NOT_PRESENT, None)
+    assert load_from_wire(request).path == ""
 
 
 def test_an_attach_as_the_go_client_writes_it() -> None:
