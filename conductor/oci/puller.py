@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 class _Verdict(Protocol):
     @property
     def by(self) -> str: ...
+    @property
+    def audited(self) -> str: ...
 
 
 class ImageVerifier(Protocol):
@@ -118,7 +120,7 @@ class Puller:
         self._node = node or node_platform()
         self._fetcher = Fetcher(client=client, store=store, limits=limits, node=self._node, byte_order=byte_order)
         self._resolves: Flights[Resolved] = Flights()
-        self._checks: Flights[str] = Flights()
+        self._checks: Flights[tuple[str, str]] = Flights()
         self._pulls: Flights[tuple[ImageRecord, Path]] = Flights()
 
     @property
@@ -149,14 +151,16 @@ class Puller:
             tell(PullPhase.RESOLVE, 0, 0)
             resolved, note = await self._resolve(ref, kind, policy, credentials, pinned)
             tell(PullPhase.VERIFY, 0, 0)
-            verdict = await self._verified(ref, resolved.digest, credentials)
+            verdict, audited = await self._verified(ref, resolved.digest, credentials)
             errand = Errand(reference=ref, kind=kind, credentials=credentials, verdict=verdict, resolved=resolved)
             record, path = await self._brought(errand, policy, tell)
             if holder:
                 self._store.hold(record.digest, holder)
             await in_thread(partial(self._remember, ref, record, pinned))
         tell(PullPhase.DONE, record.size, record.size)
-        return Pulled.of(record, path, ref, note)
+        return Pulled.of(
+            record, path, ref, "; ".join(filter(None, (note, audited and f"the image policy only audits: {audited}")))
+        )
 
     def held(self, digest: str, kind: ImageKind | None = None) -> Pulled | None:
         """Find what was pulled by the digest it resolved to. The first time in a process its bytes are read."""
@@ -215,13 +219,15 @@ class Puller:
             "take the new one"
         )
 
-    async def _verified(self, ref: Reference, digest: str, credentials: Credentials | None) -> str:
+    async def _verified(self, ref: Reference, digest: str, credentials: Credentials | None) -> tuple[str, str]:
+        """Tell by whose word it may run, and what a rule that only audits would have refused it for."""
         verifier = self._verifier
         if verifier is None:
-            return ""
+            return "", ""
 
-        async def check(_: Listener) -> str:
-            return (await verifier.check(ref, digest, credentials=credentials)).by
+        async def check(_: Listener) -> tuple[str, str]:
+            verdict = await verifier.check(ref, digest, credentials=credentials)
+            return verdict.by, verdict.audited
 
         return await self._checks.share((ref, digest, credentials), check)
 

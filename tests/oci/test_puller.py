@@ -279,6 +279,14 @@ def test_what_is_in_the_store_is_held_against_the_policy_again(tmp_path: Path) -
     story(tmp_path, tell, verifier=verifier)
 
 
+def test_what_an_audit_would_refuse_is_said_beside_the_image(tmp_path: Path) -> None:
+    async def tell(here: Place) -> None:
+        push(here.registry, MODULE)
+        assert (await here.pull()).note == "the image policy only audits: nobody signed it"
+
+    story(tmp_path, tell, verifier=Distrust(audits=True))
+
+
 def test_a_file_damaged_on_disk_is_fetched_again(tmp_path: Path) -> None:
     async def tell() -> None:
         async with FakeRegistry.serving() as registry:
