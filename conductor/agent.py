@@ -11,9 +11,10 @@ import os
 import platform
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from conductor import __version__, frugal
@@ -89,125 +90,50 @@ async def _life(config: Config) -> None:
             asyncio.get_running_loop().call_later(STOP_SECONDS, give_up, late)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What is there before anything runs, and what all parts stand on."""
+
+    config: Config
+    node: str
+    boot_id: str = field(default_factory=lambda: Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+    bus: Bus = field(default_factory=Bus)
+    logs: LogBook = field(default_factory=LogBook)
+    store: SeriesStore = field(default_factory=SeriesStore)
+    view: View = field(default_factory=View)
+
+
 @asynccontextmanager
 async def _running(config: Config) -> AsyncIterator[None]:
     """The start-up column."""
-    node = config.node_name or socket.gethostname()
-    boot_id = _boot_id()
-    bus, logs, store = Bus(), LogBook(), SeriesStore()
-    page, view = Page(store=store), View()
+    ground = _Ground(config=config, node=config.node_name or socket.gethostname())
+    page = Page(store=ground.store)
     refuse_served(config.agent_socket)
     async with AsyncExitStack() as stack:
         state_dir = stack.enter_context(StateDir.opened(config.agent.state_dir))
-        door = await stack.enter_async_context(
-            http.serving(
-                address=config.http_address,
-                page=page,
-                programs=view.programs,
-                ready=view.ready,
-                kernel=view.kernel,
-                costs=view.costs,
-                node=node,
-                version=__version__,
-            )
-        )
-        road = await stack.enter_async_context(
-            BpfmanRoad.running(
-                mode=config.road.mode,
-                bpfman_socket=config.road.bpfman_socket,
-                loader_socket=config.road.loader_socket,
-                state_dir=state_dir.root,
-                boot_id=boot_id,
-            )
-        )
-        cache = await stack.enter_async_context(
-            CacheManager.running(interfaces=Interfaces(), node_name=node, names_file=config.agent.names, bus=bus)
-        )
-        source = await stack.enter_async_context(
-            OciImages.running(
-                root=config.images.cache_dir / "images",
-                registries=config.images.registries,
-                policy=config.images.image_policy,
-                environ=dict(os.environ),
-            )
-        )
-        images = await stack.enter_async_context(ImageManager.running(source=source, publish=bus.publish))
+        door = await stack.enter_async_context(_http_door(ground, page))
+        road = await stack.enter_async_context(_road(ground, state_dir))
+        cache = await stack.enter_async_context(_cache(ground))
+        source = await stack.enter_async_context(_image_source(config))
+        images = await stack.enter_async_context(ImageManager.running(source=source, publish=ground.bus.publish))
         bytecodes = Bytecodes(objects=state_dir.objects, images=images)
-        kernel_half = await stack.enter_async_context(
-            KernelHalf.running(
-                kernel=road,
-                open_map=map_opener(config.road.pin_prefix),
-                objects=bytecodes,
-                records=state_dir.root / "kernel",
-                boot_id=boot_id,
-                owner=identity(state_dir.root / "identity"),
-                interfaces=Interfaces(),
-                containers=CgroupContainers(),
-                publish=bus.publish,
-                clock=time.time,
-                layouts=map_layouts,
-            )
-        )
+        kernel_half = await stack.enter_async_context(_kernel_half(ground, state_dir, road, bytecodes))
         wasm = await stack.enter_async_context(
             WasmRuntime.running(files=bytecodes, cache_dir=config.agent.cache_dir / "code")
         )
         programs = await stack.enter_async_context(
-            ProgramManager.running(
-                kernel_half=kernel_half,
-                runtimes={
-                    ProgramType.BUILTIN: BuiltinRuntime(builtins=BUILTINS, parse_config=parse_config),
-                    ProgramType.WASM: wasm,
-                },
-                store=store,
-                lookup=cache,
-                state_dir=state_dir,
-                bus=bus,
-                logs=logs,
-                clock=time.time,
-                images=images,
-                check_object=check_object,
-            )
+            _programs(ground, state_dir, kernel_half=kernel_half, wasm=wasm, lookup=cache, images=images)
         )
         files = ManifestFiles(paths=config.agent.apply, programs=programs)
         await files.look()
-        view.begin(
-            programs=programs,
-            problems=lambda: (
-                *cache.problems(),
-                *filter(None, (files.problem, _away(road), disk_problem(state_dir.root))),
-            ),
-        )
-        started = time.time()
-        server = await stack.enter_async_context(
-            grpc.serving(
-                socket=config.agent_socket,
-                programs=programs,
-                registry=RegistryManager(builtins=BUILTINS),
-                images=images,
-                logs=logs,
-                objects=state_dir.objects,
-                bus=bus,
-                info=lambda: _info(view=view, road=road, door=door, node=node, started=started),
-                gate=_gate(config),
-            )
-        )
+        ground.view.begin(programs=programs, problems=partial(_problems, cache, files, road, state_dir))
+        info = partial(_info, view=ground.view, road=road, door=door, node=ground.node, started=time.time())
+        server = await stack.enter_async_context(_grpc_door(ground, state_dir, programs, images, info))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        snapshots = _snapshots(ground, page=page, door=door, server=server, road=road, half=kernel_half)
         loops = (
             tasks.create_task(files.run(), name="manifest-files"),
-            tasks.create_task(
-                _snapshots(
-                    store=store,
-                    page=page,
-                    view=view,
-                    bus=bus,
-                    door=door,
-                    server=server,
-                    node=node,
-                    road=road,
-                    half=kernel_half,
-                ),
-                name="snapshots",
-            ),
+            tasks.create_task(snapshots, name="snapshots"),
         )
         log.info("serving %s and http://%s", config.agent_socket, door.address)
         yield
@@ -215,28 +141,124 @@ async def _running(config: Config) -> AsyncIterator[None]:
             task.cancel()
 
 
-async def _snapshots(
+# --- the parts, each with its slice of the config ---------------------------------------------------------------------
+
+
+def _http_door(ground: _Ground, page: Page) -> AbstractAsyncContextManager[http.HttpDoor]:
+    view = ground.view
+    return http.serving(
+        address=ground.config.http_address,
+        page=page,
+        programs=view.programs,
+        ready=view.ready,
+        kernel=view.kernel,
+        costs=view.costs,
+        node=ground.node,
+        version=__version__,
+    )
+
+
+def _road(ground: _Ground, state_dir: StateDir) -> AbstractAsyncContextManager[BpfmanRoad]:
+    road = ground.config.road
+    return BpfmanRoad.running(
+        mode=road.mode,
+        bpfman_socket=road.bpfman_socket,
+        loader_socket=road.loader_socket,
+        state_dir=state_dir.root,
+        boot_id=ground.boot_id,
+    )
+
+
+def _cache(ground: _Ground) -> AbstractAsyncContextManager[CacheManager]:
+    names = ground.config.agent.names
+    return CacheManager.running(interfaces=Interfaces(), node_name=ground.node, names_file=names, bus=ground.bus)
+
+
+def _image_source(config: Config) -> AbstractAsyncContextManager[OciImages]:
+    images = config.images
+    return OciImages.running(
+        root=images.cache_dir / "images",
+        registries=images.registries,
+        policy=images.image_policy,
+        environ=dict(os.environ),
+    )
+
+
+def _kernel_half(
+    ground: _Ground, state_dir: StateDir, road: BpfmanRoad, bytecodes: Bytecodes
+) -> AbstractAsyncContextManager[KernelHalf]:
+    return KernelHalf.running(
+        kernel=road,
+        open_map=map_opener(ground.config.road.pin_prefix),
+        objects=bytecodes,
+        records=state_dir.root / "kernel",
+        boot_id=ground.boot_id,
+        owner=identity(state_dir.root / "identity"),
+        interfaces=Interfaces(),
+        containers=CgroupContainers(),
+        publish=ground.bus.publish,
+        clock=time.time,
+        layouts=map_layouts,
+    )
+
+
+def _programs(
+    ground: _Ground,
+    state_dir: StateDir,
     *,
-    store: SeriesStore,
-    page: Page,
-    view: View,
-    bus: Bus,
-    door: http.HttpDoor,
-    server: GrpcServer,
-    node: str,
-    road: BpfmanRoad,
-    half: KernelHalf,
+    kernel_half: KernelHalf,
+    wasm: WasmRuntime,
+    lookup: CacheManager,
+    images: ImageManager,
+) -> AbstractAsyncContextManager[ProgramManager]:
+    builtins = BuiltinRuntime(builtins=BUILTINS, parse_config=parse_config)
+    return ProgramManager.running(
+        kernel_half=kernel_half,
+        runtimes={ProgramType.BUILTIN: builtins, ProgramType.WASM: wasm},
+        store=ground.store,
+        lookup=lookup,
+        state_dir=state_dir,
+        bus=ground.bus,
+        logs=ground.logs,
+        clock=time.time,
+        images=images,
+        check_object=check_object,
+    )
+
+
+def _grpc_door(
+    ground: _Ground,
+    state_dir: StateDir,
+    programs: ProgramManager,
+    images: ImageManager,
+    info: Callable[[], AgentInfo],
+) -> AbstractAsyncContextManager[GrpcServer]:
+    return grpc.serving(
+        socket=ground.config.agent_socket,
+        programs=programs,
+        registry=RegistryManager(builtins=BUILTINS),
+        images=images,
+        logs=ground.logs,
+        objects=state_dir.objects,
+        bus=ground.bus,
+        info=info,
+        gate=_gate(ground.config),
+    )
+
+
+async def _snapshots(
+    ground: _Ground, *, page: Page, door: http.HttpDoor, server: GrpcServer, road: BpfmanRoad, half: KernelHalf
 ) -> None:
     """Take a snapshot of all series each second, the agent's own first; runs for ever."""
-    build = Build(version=__version__, python=platform.python_version(), node=node)
-    own = SelfMetrics(store=store, page=page, build=build, call_bounds=BOUNDS)
+    view, build = ground.view, Build(version=__version__, python=platform.python_version(), node=ground.node)
+    own = SelfMetrics(store=ground.store, page=page, build=build, call_bounds=BOUNDS)
     while True:
         own.update(
             programs=view.programs(),
             costs=view.costs(),
             kernel=view.kernel(),
             ready=view.ready(),
-            queues={"events": bus},
+            queues={"events": ground.bus},
             reconcile=asdict(half.counters),
             road=None if road.status.road == "none" else (road.status.road, road.status.connected),
             road_counts=asdict(road.counters),
@@ -279,14 +301,15 @@ def _info(*, view: View, road: BpfmanRoad, door: http.HttpDoor, node: str, start
     )
 
 
+def _problems(cache: CacheManager, files: ManifestFiles, road: BpfmanRoad, state_dir: StateDir) -> tuple[str, ...]:
+    """Say what is degraded beside the programs."""
+    return (*cache.problems(), *filter(None, (files.problem, _away(road), disk_problem(state_dir.root))))
+
+
 def _away(road: BpfmanRoad) -> str:
     """Say that the kernel daemon which was there, or should be, is not; empty while it answers."""
     status = road.status
     return "" if status.connected or status.road == "none" else f"the kernel daemon is away: {status.problem}"
-
-
-def _boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def _gate(config: Config) -> Gate:
