@@ -136,6 +136,19 @@ def cluster(session: nox.Session) -> None:
     checked(session, "-m", "cluster", *session.posargs, variables=(f"KUBEBUILDER_ASSETS={folder}",))
 
 
+@nox.session
+def registry(session: nox.Session) -> None:
+    """Hold what is of images to real registries and tools: docker-registry, skopeo; crane, oras, cosign built with Go."""
+    from tests.oci.registry.install import PACKAGES, TOOLS  # noqa: PLC0415 - only this session needs it
+
+    debian(session, *KERNEL_PACKAGES, *PACKAGES)
+    # As the user who called, so that the cache is theirs.
+    said = session.run(PYTHON, "-m", "tests.oci.registry.install", external=True, silent=True)
+    variables = [line for line in str(said).splitlines() if line.startswith("CONDUCTOR_")]
+    session.log("with %s", ", ".join(f"{name} {version}" for name, (_, version) in TOOLS.items()))
+    checked(session, "-m", "registry", *session.posargs, variables=tuple(variables))
+
+
 GUESTS = {
     "c": ("clang", "lld", "wasi-libc", "libclang-rt-dev-wasm32"),
     "rust": (),

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.oci.registry.houses import HOUSES, House
+from tests.oci.registry.houses import HOUSES, House, kind
 
-KINDS = [pytest.param(name, marks=[] if name == "fake" else [pytest.mark.registry]) for name in HOUSES]
+KINDS = [kind(name) for name in HOUSES]
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -17,12 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+from _pytest.mark import ParameterSet
+
 from conductor.model.image import Credentials, Reference
 from tests.fakes.registry import FakeRegistry
 from tests.oci.authority import Authority, made
 from tests.oci.registry.token_server import ISSUER, SERVICE, TokenServer
 
-__all__ = ["HOUSES", "House", "docker_registry"]
+__all__ = ["HOUSES", "PRIVATE", "SEALED", "House", "docker_registry", "kind"]
 
 BOB = Credentials("bob", "hunter2")
 HTPASSWD = "bob:$2y$05$6eGpOhNpdwjksLLr.xeTLuEGATtwzvyJq8p96Q9.cF8XTD2giHhei\n"
@@ -143,6 +146,17 @@ HOUSES: Mapping[str, Callable[[Path], AbstractContextManager[House]]] = {
     "docker-registry, tokens": token,
     "crane": crane,
 }
+
+
+def kind(name: str) -> ParameterSet:
+    """Name a registry as a parameter of the fixture `house`."""
+    return pytest.param(name, marks=[] if name == "fake" else [pytest.mark.registry])
+
+
+PRIVATE = pytest.mark.parametrize("house", [kind(name) for name in HOUSES if name != "crane"], indirect=True)
+"""Those that want to know who asks."""
+SEALED = pytest.mark.parametrize("house", [kind(name) for name in HOUSES if name.startswith("docker")], indirect=True)
+"""Those with TLS."""
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from conductor.model.image import Credentials, Descriptor, Reference
 from conductor.oci.client import RegistryClient
 from tests.fakes.registry import digest_of
 from tests.oci.asking import OCI_INDEX, OCI_MANIFEST, QUICK, Bucket, client_of, described
-from tests.oci.registry.houses import House
+from tests.oci.registry.houses import PRIVATE, House
 
 EMPTY = described(b"{}", "application/vnd.oci.empty.v1+json")
 CONTENT = os.urandom(3 * QUICK.chunk + 5)
@@ -117,10 +117,8 @@ def test_a_wrong_length_is_noticed(house: House) -> None:
     run(house, story)
 
 
+@PRIVATE
 def test_who_is_not_known_is_refused(house: House) -> None:
-    if house.credentials is None:
-        pytest.skip("this registry is open to everybody")
-
     async def story(client: RegistryClient, ref: Reference) -> None:
         await pushed(client, ref, house.credentials, b"x")
         for who in (None, Credentials("bob", "wrong-secret"), Credentials("<token>", "wrong-secret")):

@@ -13,7 +13,7 @@ import pytest
 from conductor.errors import RegistryAway
 from conductor.model.image import Credentials, Descriptor, Reference
 from tests.oci.asking import Bucket, client_of
-from tests.oci.registry.houses import HOUSES, House, docker_registry
+from tests.oci.registry.houses import HOUSES, SEALED, House, docker_registry
 from tests.oci.registry.test_contract import CONTENT, pushed
 
 pytestmark = pytest.mark.registry
@@ -65,10 +65,8 @@ def test_we_read_what_skopeo_pushes(house: House, tmp_path: Path) -> None:
     asyncio.run(pull())
 
 
+@SEALED
 def test_an_authority_that_is_not_named_is_not_trusted(house: House) -> None:
-    if house.authority is None:
-        pytest.skip("this registry has no TLS")
-
     async def story() -> None:
         async with client_of(f'[registry."{house.address}"]\nplain_http = false\n') as client:
             with pytest.raises(RegistryAway, match="certificate"):
