@@ -28,7 +28,7 @@ from conductor.ports import MapHandle, ProgramContext
 from conductor.wasm.instance import WasmInstance
 from conductor.wasm.runtime import WasmRuntime
 
-__all__ = ["HERE", "Bench", "build_guest", "host", "pinned", "rival"]
+__all__ = ["HERE", "Bench", "build_example", "build_guest", "host", "pinned", "rival"]
 
 HERE = Path(__file__).parent
 SOURCES = {"rust": "lib.rs", "assemblyscript": "index.ts", "go": "main.go"}
@@ -85,6 +85,14 @@ def build_guest(name: str, place: Path, language: str = "c") -> Path:
     _conductor("new", str(folder), "--lang", language, "--no-kernel")
     for file in ("needs.json", SOURCES.get(language, f"{name}.c")):
         shutil.copyfile(here / file, folder / file)
+    _conductor("build", str(folder))
+    return folder / f"{name}.wasm"
+
+
+def build_example(name: str, place: Path, language: str) -> Path:
+    """Build an example of the SDK that has no kernel half."""
+    folder = place / language / name
+    _conductor("new", str(folder), "--lang", language, "--example", name)
     _conductor("build", str(folder))
     return folder / f"{name}.wasm"
 

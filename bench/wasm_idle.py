@@ -1,8 +1,8 @@
 """A thousand idle programs in one agent: what each holds, and whether the agent still answers at once.
 
 A program counts its ticks, one every 5 s, as the rival does: a process for each. What a program holds is what the agent
-grew by, all of it counted: guest, series, what the managers know of it; a page of the module that instances share is
-there once, and not counted. The rival is measured by what a few processes hold for themselves alone: pages that they share are not counted at all.
+grew by, all of it counted: guest, series, what the managers know of it, page tables; a page of the module that instances
+share is there once, and not counted. psi_watch is an example that does more: four metrics (13 lines), each second. The rival is measured by what a few processes hold for themselves alone: pages that they share are not counted at all.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from statistics import median
 from bench.processes import cpu_seconds, exporters, memory_of, tables_of
 from bench.start import agent_of, folder, node, wait
 from bench.table import Row
-from bench.wasm_host import build_guest
+from bench.wasm_host import build_example, build_guest
 from conductor.client import Agent
 
 PROGRAMS = {"c": 1000, "rust": 1000, "assemblyscript": 1000, "go": 50}
+WATCHES = {"c": 300, "rust": 300, "assemblyscript": 300}
 AT_ONCE = 8
 SETTLE_SECONDS = 11.0
 """Every program has ticked twice."""
@@ -34,11 +35,11 @@ class Seen:
     """What an agent showed with many programs."""
 
     each: float = 0.0
-    """KiB that it grew by for each."""
+    """KiB that it grew by for each, page tables included."""
     resident: float = 0.0
     """The same as RSS counts: shared pages as often as they are mapped."""
     tables: float = 0.0
-    """KiB of page tables for each, beside that."""
+    """KiB of page tables for each, among that."""
     with_100: float = 0.0
     """MiB resident."""
     with_all: float = 0.0
@@ -57,18 +58,28 @@ def measure() -> list[Row]:
     with folder() as root:
         rivals = exporters(root)
         for language, count in PROGRAMS.items():
-            try:
-                module = build_guest("ticks", root, language)
-            except SystemExit as exc:
-                rows.append(
-                    Row(name=f"idle wasm programs in {language}", ours=0.0, note=f"not measured: {_reason(exc)}")
-                )
-                continue
-            with node(root / f"node-{language}", "--kernel", "none") as (port, log):
-                wait(port)
-                seen = asyncio.run(_filled(root / f"node-{language}", agent_of(log), port, module, count))
-            rows += _rows(language, count, seen, rivals)
+            rows += _tried(root, "ticks", language, count, rivals)
+        for language, count in WATCHES.items():
+            rows += _tried(root, "psi_watch", language, count, {})
     return rows
+
+
+def _tried(root: Path, guest: str, language: str, count: int, rivals: dict[str, tuple[float, float]]) -> list[Row]:
+    build = build_guest if guest == "ticks" else build_example
+    try:
+        module = build(guest, root, language)
+    except SystemExit as exc:
+        return [Row(name=f"{guest} in {language}", ours=0.0, note=f"not measured: {_reason(exc)}")]
+    place = root / f"node-{guest}-{language}"
+    with node(place, "--kernel", "none") as (port, log):
+        wait(port)
+        seen = asyncio.run(_filled(place, agent_of(log), port, module, count))
+    return _rows(language, count, seen, rivals) if guest == "ticks" else [_watched(language, count, seen)]
+
+
+def _watched(language: str, count: int, seen: Seen) -> Row:
+    name = f"{count:,} of psi_watch in {language}, memory of each"
+    return Row(name=name, unit="KiB", ours=seen.each, note=f"{seen.tables:.0f} of them page tables; ticks each second")
 
 
 def _reason(failed: SystemExit) -> str:
@@ -90,8 +101,9 @@ async def _filled(root: Path, pid: int, port: int, module: Path, count: int) -> 
         await asyncio.sleep(SETTLE_SECONDS)
         end = memory_of(pid)
         seen.with_all, more = end.resident / 1024, count - 1
-        seen.each, seen.resident = (end.anonymous - start.anonymous) / more, (end.resident - start.resident) / more
         seen.tables = (tables_of(pid) - tables) / more
+        seen.each = (end.anonymous - start.anonymous) / more + seen.tables
+        seen.resident = (end.resident - start.resident) / more
         seen.scrape, seen.rpc = await _scrape(port), await _rpc(agent)
         begin, cpu = time.monotonic(), cpu_seconds(pid)
         await asyncio.sleep(SETTLE_SECONDS)
@@ -139,7 +151,7 @@ async def _median(call: Callable[[], object]) -> float:
 def _rows(language: str, count: int, seen: Seen, rivals: dict[str, tuple[float, float]]) -> list[Row]:
     name = f"{count:,} idle wasm programs in {language}"
     note = (
-        f"{seen.resident:.0f} by RSS, {seen.tables:.0f} of page tables beside it; agent: {seen.with_all:.0f} MiB with "
+        f"{seen.tables:.0f} of them page tables; {seen.resident:.0f} by RSS; agent: {seen.with_all:.0f} MiB with "
         f"{count:,}, at {seen.cpu:.0%} of a CPU"
     )
     rows = [Row(name=f"{name}, memory of each", unit="KiB", ours=seen.each, most=TARGETS.get(language), note=note)]
