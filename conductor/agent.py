@@ -130,7 +130,7 @@ async def _running(config: Config) -> AsyncIterator[None]:
         info = partial(_info, view=ground.view, road=road, door=door, node=ground.node, started=time.time())
         server = await stack.enter_async_context(_grpc_door(ground, state_dir, programs, images, info))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        snapshots = _snapshots(ground, page=page, door=door, server=server, road=road, half=kernel_half)
+        snapshots = _snapshots(ground, page=page, door=door, server=server, road=road, half=kernel_half, images=images)
         loops = (
             tasks.create_task(files.run(), name="manifest-files"),
             tasks.create_task(snapshots, name="snapshots"),
@@ -247,7 +247,14 @@ def _grpc_door(
 
 
 async def _snapshots(
-    ground: _Ground, *, page: Page, door: http.HttpDoor, server: GrpcServer, road: BpfmanRoad, half: KernelHalf
+    ground: _Ground,
+    *,
+    page: Page,
+    door: http.HttpDoor,
+    server: GrpcServer,
+    road: BpfmanRoad,
+    half: KernelHalf,
+    images: ImageManager,
 ) -> None:
     """Take a snapshot of all series each second, the agent's own first; runs for ever."""
     view, build = ground.view, Build(version=__version__, python=platform.python_version(), node=ground.node)
@@ -263,6 +270,7 @@ async def _snapshots(
             road=None if road.status.road == "none" else (road.status.road, road.status.connected),
             road_counts=asdict(road.counters),
             strays=half.strays.counts(),
+            images=images.counts(),
             calls=server.counts,
             requests=door.requests,
             loop_lag=door.loop_lag,

@@ -18,6 +18,8 @@ from conductor.model.status import Cost, KernelStatus, ProgramStatus, State
 __all__ = ["Build", "Calls", "Queue", "SelfMetrics"]
 
 _UP = {State.RUNNING, State.UPDATING}
+IMAGES = tuple(family.name for family in AGENT if family.name.startswith("conductor_image"))
+"""Written from what the Image Manager counts, by the same names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +113,7 @@ class SelfMetrics:
         road: tuple[str, bool] | None = None,
         road_counts: Mapping[str, int] | None = None,
         strays: Mapping[str, int | None] | None = None,
+        images: Mapping[str, int] | None = None,
         calls: Calls | None = None,
         requests: Mapping[tuple[str, str], int] | None = None,
         loop_lag: float | None = None,
@@ -131,6 +134,8 @@ class SelfMetrics:
             show(f"conductor_road_{what}_total", _one((road_counts or {}).get(what)))
         for what in ("orphans", "foreign_programs"):
             show(f"conductor_kernel_{what}", _one((strays or {}).get(what)))
+        for name in IMAGES:
+            show(name, _one((images or {}).get(name.removeprefix("conductor_"))))
         show("conductor_loop_lag_seconds", _one(loop_lag))
         show("conductor_http_requests_total", {key: float(count) for key, count in (requests or {}).items()})
         self._calls(calls)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Self
@@ -107,6 +107,15 @@ class ImageManager:
     def images(self) -> tuple[ImageStatus, ...]:
         """List what is here."""
         return self._source.images(self._in_use)
+
+    def counts(self) -> Mapping[str, int]:
+        """What happened since the start, by the names of its metrics."""
+        return {
+            **self._source.counts(),
+            "image_pulls_total": self.pulls,
+            "image_pull_failures_total": self.failures,
+            "image_progress_dropped_total": self.progress_dropped,
+        }
 
     async def prune(self) -> tuple[ImageStatus, ...]:
         """Remove what no wish names; answer what went."""

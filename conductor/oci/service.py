@@ -6,7 +6,7 @@ Nothing is connected before the first pull: what is pinned runs from the store, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +80,20 @@ class OciImages:
     def keep(self, in_use: Collection[str]) -> None:
         """Say which digests no eviction may touch."""
         self._store.retain(in_use)
+
+    def counts(self) -> Mapping[str, int]:
+        """What the store and the registries did since the start, by the names of its metrics."""
+        store = self._store.counts
+        return {
+            "images": len(self._store.images()),
+            "image_cache_bytes": self._store.bytes_used,
+            "image_cache_limit_bytes": self._store.bytes_limit,
+            "image_cache_hits_total": store.hits,
+            "image_cache_misses_total": store.misses,
+            "image_cache_evictions_total": store.evictions,
+            "image_cache_damaged_total": store.damaged,
+            "image_fetched_bytes_total": self._puller.counts.fetched_bytes,
+        }
 
     def images(self, in_use: Collection[str]) -> tuple[ImageStatus, ...]:
         """List the store."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -67,6 +67,10 @@ class ImageSource(Protocol):
 
     def images(self, in_use: Collection[str]) -> tuple[ImageStatus, ...]:
         """List the store; `in_use` are digests of manifests that somebody needs."""
+        ...
+
+    def counts(self) -> Mapping[str, int]:
+        """What the store and the registries did since the start, by the names of its metrics."""
         ...
 
     def keep(self, in_use: Collection[str]) -> None:

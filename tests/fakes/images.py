@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -89,6 +89,9 @@ class FakeImages:
 
     def images(self, in_use: Collection[str]) -> tuple[ImageStatus, ...]:
         return tuple(self._status(pulled, in_use) for pulled in self.store.values())
+
+    def counts(self) -> Mapping[str, int]:
+        return {"images": len(self.store), "image_cache_misses_total": len(self.asked)}
 
     def keep(self, in_use: Collection[str]) -> None:
         self.kept = frozenset(in_use)

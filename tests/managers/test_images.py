@@ -172,3 +172,13 @@ async def test_a_kernel_program_of_an_image(world: ProgramWorld) -> None:
         await until(lambda: [s.state for s in programs.kernel()] == [State.RUNNING])
         await programs.set_source(Source.GRPC, [])
         await until(lambda: not world.kernel.programs)
+
+
+async def test_what_pulls_cost_is_counted(wasm_world: ProgramWorld) -> None:
+    wasm_world.images.push(URL, b"one", ImageKind.WASM)
+    async with wasm_world.agent() as programs:
+        await programs.load(module())
+        with pytest.raises(ImageNotFound):
+            await wasm_world.image_manager.pull(ImageObject(url="registry.example/none:1"))
+        counts = wasm_world.image_manager.counts()
+        assert (counts["image_pulls_total"], counts["image_pull_failures_total"], counts["images"]) == (2, 1, 1)
