@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from conductor.errors import InvalidSpec
 from conductor.model.image import Reference
 
-__all__ = ["Entry", "Problems", "proxy_of", "read_entries"]
+__all__ = ["SETTINGS", "Entry", "Problems", "proxy_of", "read_entries"]
 
 Problems = list[tuple[str, str]]
 _OF_HOSTS = {"ca", "plain_http", "proxy"}
@@ -135,3 +135,5 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "plain_http": _switch,
     "proxy": proxy_of,
 }
+SETTINGS = tuple(_PARSERS)
+"""What an entry may hold."""
