@@ -152,9 +152,10 @@ def test_a_second_load_is_answered_and_another_spec_is_refused(clean: Node) -> N
     assert (other.status, "Update" in other.message) == (Status.ALREADY_EXISTS, True)
 
 
-def test_what_their_agent_could_not_do_is_refused_with_a_sentence(clean: Node, compiled: Callable[[str], Path]) -> None:
-    image = record(1, text(1, "reg.example/x:1") + b"\x10\x01")
-    assert send(clean, "PullBytecode", image).status is Status.UNIMPLEMENTED
+def test_what_cannot_be_done_is_refused_with_a_sentence(clean: Node, compiled: Callable[[str], Path]) -> None:
+    image = record(1, text(1, "127.0.0.1:1/x:1") + b"\x10\x01")
+    pulled = send(clean, "PullBytecode", image)
+    assert (pulled.status, "127.0.0.1:1/x:1" in pulled.message) == (Status.UNAVAILABLE, True), pulled.message
     kernel_object = text(2, str(compiled("counters")))
     wasm = send(clean, "Load", record(1, kernel_object), text(2, "w"), WASM)
     assert wasm.status in (Status.INVALID_ARGUMENT, Status.UNIMPLEMENTED), wasm.message
