@@ -13,7 +13,7 @@ from conductor.cli.wasm_build import build_project
 from conductor.cli.wasm_new import make
 from conductor.cli.wasm_project import Language, Project
 from conductor.errors import InvalidSpec, ObjectUnreadable
-from tests.sdk.conftest import Conduct, Make
+from tests.sdk.conftest import LANGUAGES, Conduct, Make
 
 NAMED = {
     Language.C: ("wasm-ld (install lld)", "clang (install clang)"),
@@ -64,6 +64,55 @@ def test_a_program_that_no_agent_would_take_is_a_failed_build(conduct: Conduct, 
     said = conduct("wasm", "build", tmp_path / "x", ok=False)
     assert said.returncode == 1
     assert "conductor_v1_tick is missing" in said.stderr
+
+
+EATS_THE_STACK = {
+    Language.C: """
+#include "conductor.h"
+static volatile uint8_t data[2 << 20]; /* a stack above it would run into it unseen */
+static int32_t eat(int32_t depth)
+{
+	volatile uint8_t room[16384];
+	room[depth & 255] = (uint8_t)depth;
+	return depth ? eat(depth - 1) + room[depth & 255] : 0;
+}
+CONDUCTOR_TICK(now) { data[now & 4095] = 1; return eat(64) & 0; }
+""",
+    Language.RUST: """
+#![no_std]
+use conductor::{Error, Program};
+struct Eater;
+#[inline(never)]
+fn eat(depth: usize) -> u32 {
+    let mut room = [0u8; 16384];
+    core::hint::black_box(&mut room)[depth] = 1;
+    if depth == 0 { 0 } else { eat(depth - 1) + room[depth] as u32 }
+}
+impl Program for Eater {
+    fn start() -> Result<Self, Error> { Ok(Eater) }
+    fn tick(&mut self, _now: i64) -> Result<(), Error> {
+        if eat(64) == 0 { Err(Error::State) } else { Ok(()) }
+    }
+}
+conductor::program!(Eater);
+#[panic_handler]
+fn on_panic(_: &core::panic::PanicInfo) -> ! { core::arch::wasm32::unreachable() }
+""",
+}
+
+
+@pytest.mark.parametrize("language", [one for one in LANGUAGES if one in EATS_THE_STACK])
+def test_a_stack_that_is_overrun_traps_and_spoils_no_data(
+    conduct: Conduct, made: Make, tmp_path: Path, language: Language
+) -> None:
+    made(language, "psi_watch")
+    make(tmp_path / "x", language, "psi_watch")
+    source = tmp_path / "x" / ("x.c" if language is Language.C else "lib.rs")
+    source.write_text(EATS_THE_STACK[language])
+    conduct("wasm", "build", tmp_path / "x")
+    played = conduct("wasm", "replay", tmp_path / "x" / "x.wasm", tmp_path / "x" / "recording.jsonl", ok=False)
+    assert played.returncode == 1
+    assert "memory was accessed out of bounds" in played.stderr
 
 
 @pytest.mark.parametrize(
