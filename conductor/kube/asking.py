@@ -14,6 +14,9 @@ from conductor.model.cluster import Document
 
 __all__ = ["Asking"]
 
+NOTHING = 0.01
+"""Seconds in which nothing can be sent any more."""
+
 
 class Asking:
     """Carry a request through its tries; a fence is asked before each of them."""
@@ -68,6 +71,6 @@ class Asking:
         try:
             return await self._transport.send(fenced, within=min(within, self._fence.left()))
         except ClusterAway as exc:
-            if self._fence.left() <= 0:
+            if self._fence.left() < NOTHING:
                 raise LeadershipLost(f"{exc}; by now another one may lead") from exc
             raise

@@ -91,6 +91,7 @@ class Lease:
         """When another one may hold it at the earliest."""
         self._unsure: tuple[str, float] | None = None
         """The last renewal's stamp and when it was sent."""
+        self._failing = False
         self._luck = random.random()  # noqa: S311 - spread, not secrecy
         self.candidates = 1
         """How many processes want it, as the holder knows: told in the Lease, so that of many most look seldom."""
@@ -254,11 +255,14 @@ class Lease:
         return sent
 
     def _noted(self, record: LeaseRecord) -> None:
+        self._failing = False
         self.counts.transitions, self.counts.holder = record.transitions, record.holder
 
     def _failed(self, exc: ConductorError) -> None:
         self.counts.failures += 1
-        log.warning("lease %s: %s", self._key, exc)
+        # A server that is away for long is told of once.
+        log.log(logging.DEBUG if self._failing else logging.WARNING, "lease %s: %s", self._key, exc)
+        self._failing = True
 
     async def _spread(self, seconds: float) -> None:
         await asyncio.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311 - spread, not secrecy
