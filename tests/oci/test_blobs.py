@@ -113,6 +113,18 @@ def test_a_small_blob_is_hashed_and_a_large_one_not_fetched() -> None:
     asyncio.run(story())
 
 
+def test_redirects_without_end_are_followed_a_few_times() -> None:
+    async def story() -> None:
+        async with FakeRegistry.serving() as registry, client_of() as client:
+            registry.put_blob(BLOB)
+            registry.faults.redirect_to = f"http://{registry.address}"
+            with pytest.raises(RegistryAway, match="more than 5 times"):
+                await client.blob(reference(registry), described(BLOB), Bucket())
+            assert len(registry.seen) == 6
+
+    asyncio.run(story())
+
+
 def test_a_missing_blob_is_not_found() -> None:
     async def story() -> None:
         async with FakeRegistry.serving() as registry, client_of() as client:
