@@ -32,7 +32,17 @@ def test_every_line_is_an_answer_and_a_no_says_what_would_help(agent: Conduct, t
     assert {item["answer"] for item in document["items"]} <= {"yes", "no", "could not tell"}
     assert [item for item in document["items"] if item["answer"] != "yes" and not item["detail"]] == []
     names = [item["name"] for item in document["items"]]
-    for name in ("version", "BTF", "bpffs", "tracefs", "cgroup v2", "libbpf", "road in use", "API server", "registries"):
+    for name in (
+        "version",
+        "BTF",
+        "bpffs",
+        "tracefs",
+        "cgroup v2",
+        "libbpf",
+        "road in use",
+        "API server",
+        "registries",
+    ):
         assert name in names
     by_name = {item["name"]: item["answer"] for item in document["items"]}
     assert by_name["agent"] == by_name["road in use"] == "yes"
