@@ -1,4 +1,4 @@
-"""The ABI `conductor_v1`, defined once: docs/abi.md and the headers in sdk/ are checked against this file.
+"""The ABI `conductor_v1`, defined once (structures in `layouts.py`): docs/abi.md and the headers in sdk/ are checked.
 
 Conventions. Everything is little-endian. A pointer is an i32 into the guest's memory, a size or count an i32 that is
 never negative. A call answers a number of things (0 or more) or one of `Error`, which is negative; nothing was done
@@ -23,15 +23,12 @@ from enum import IntEnum
 __all__ = [
     "EXPORTS",
     "IMPORTS",
-    "LAYOUTS",
     "MODULE",
     "NEEDS_SECTION",
     "ROWS_MOST",
     "VERSION",
     "Error",
-    "Field",
     "Function",
-    "Layout",
     "Level",
     "MapKind",
     "Operation",
@@ -129,52 +126,6 @@ class Function:
     text: str
     required: bool = False
     """Exports only: a module without it is refused."""
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field of a layout, in bytes from its start."""
-
-    name: str
-    offset: int
-    size: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """A structure that crosses the boundary."""
-
-    name: str
-    size: int
-    fields: tuple[Field, ...]
-
-
-LAYOUTS: tuple[Layout, ...] = (
-    Layout(
-        "map_info",
-        32,
-        (
-            Field("type", 0, 4, "a `MapKind`"),
-            Field("key_size", 4, 4, "bytes of a key"),
-            Field("value_size", 8, 4, "bytes of a value, of one CPU where per-CPU"),
-            Field("stride", 12, 4, "bytes from value to value in a batch: per-CPU slots are rounded up to 8"),
-            Field("max_entries", 16, 4, "entries that fit; bytes of a ring buffer"),
-            Field("cpus", 20, 4, "slots of a value, 1 unless per-CPU"),
-            Field("access", 24, 4, "0 read, 1 consume, 2 read and write"),
-            Field("reserved", 28, 4, "0"),
-        ),
-    ),
-    Layout(
-        "record",
-        8,
-        (
-            Field("length", 0, 4, "bytes of data that follow; bit 30: discarded, skip it; the next record lies at the "
-                  "next multiple of 8"),
-            Field("offset", 4, 4, "the kernel's, of no use to a guest"),
-        ),
-    ),
-)  # fmt: skip
 
 
 def _function(name: str, parameters: str, text: str, *, required: bool = False, result: Type = Type.I32) -> Function:

@@ -12,7 +12,8 @@ from conductor.cli.wasm_check import signature_of
 from conductor.cli.wasm_project import Language, sdk_folder
 from conductor.cli.wasm_shape import shape_of
 from conductor.cli.wasm_tools import missing
-from conductor.wasm.abi import EXPORTS, IMPORTS, LAYOUTS, ROWS_MOST, Error, Level, MapKind, Operation, Type
+from conductor.wasm.abi import EXPORTS, IMPORTS, ROWS_MOST, Error, Level, MapKind, Operation, Type
+from conductor.wasm.layouts import LAYOUTS
 
 SDK = sdk_folder()
 C = (SDK / "c/conductor.h").read_text()

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from conductor.wasm.abi import EXPORTS, IMPORTS, LAYOUTS, ROWS_MOST, Error, Function, Level, MapKind, Operation, Type
+from conductor.wasm.abi import EXPORTS, IMPORTS, ROWS_MOST, Error, Function, Level, MapKind, Operation, Type
 from conductor.wasm.hostcalls.wasi import WasiCalls
+from conductor.wasm.layouts import LAYOUTS
 from conductor.wasm.needs import parse_needs
 
 TEXT = (Path(__file__).parent.parent.parent / "docs/abi.md").read_text()
