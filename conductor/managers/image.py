@@ -86,6 +86,10 @@ class ImageManager:
         """Pull before it is needed, whatever it holds; answer the digest of its manifest."""
         return (await self._pull(image, None, credentials)).digest
 
+    async def resolve(self, url: str, credentials: Credentials | None = None) -> str:
+        """Answer the digest that a reference stands for now: what a whole fleet is pinned to."""
+        return await self._source.resolve(Reference.parse(url, "image.url"), credentials=credentials)
+
     def lend(self, url: str, credentials: Credentials) -> None:
         """Remember credentials for the pull that a request leads to: in memory, until it is done or 10 minutes."""
         if len(self._loans) >= LENT_MOST:

@@ -31,8 +31,8 @@ _SILENT: Final[Callable[[PullProgress], None]] = lambda _: None  # noqa: E731
 class OciImages:
     """Own the image store, and the connections to registries once there are any."""
 
-    def __init__(self, *, store: ImageStore, puller: Puller) -> None:
-        self._store, self._puller = store, puller
+    def __init__(self, *, client: RegistryClient, store: ImageStore, puller: Puller) -> None:
+        self._client, self._store, self._puller = client, store, puller
 
     @classmethod
     @asynccontextmanager
@@ -55,7 +55,7 @@ class OciImages:
             store = stack.enter_context(ImageStore.opened(root / "store", bytes_limit=bytes_limit))
             client = await stack.enter_async_context(RegistryClient.opened(registries=config))
             verifier = Verifier(policy=trust, client=client, verdicts=root / "verdicts")
-            yield cls(store=store, puller=Puller(client=client, store=store, verifier=verifier))
+            yield cls(client=client, store=store, puller=Puller(client=client, store=store, verifier=verifier))
 
     async def pull(
         self,
@@ -68,6 +68,10 @@ class OciImages:
     ) -> Pulled:
         """Bring an image into the store, or find it there as the policy allows; see `Puller.pull`."""
         return await self._puller.pull(reference, kind, policy=policy, credentials=credentials, progress=progress)
+
+    async def resolve(self, reference: Reference, *, credentials: Credentials | None = None) -> str:
+        """Ask the registry which digest a reference stands for now."""
+        return reference.digest or await self._client.head(reference, credentials=credentials)
 
     async def check(self, digests: Collection[str]) -> None:
         """Read what is pinned before it is asked for; what is damaged is removed."""

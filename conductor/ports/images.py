@@ -57,6 +57,10 @@ class ImageSource(Protocol):
         """Bring an image into the store, or find it there as the policy allows. `kind` None takes either."""
         ...
 
+    async def resolve(self, reference: Reference, *, credentials: Credentials | None = None) -> str:
+        """Ask the registry which digest a reference stands for now."""
+        ...
+
     async def check(self, digests: Collection[str]) -> None:
         """Read what is pinned before it is asked for; what is damaged is removed."""
         ...

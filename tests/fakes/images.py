@@ -81,6 +81,13 @@ class FakeImages:
         progress(PullProgress(str(reference), PullPhase.DONE, 10, 10))
         return found
 
+    async def resolve(self, reference: Reference, *, credentials: Credentials | None = None) -> str:
+        del credentials
+        found = self.registry.get(str(reference))
+        if found is None:
+            raise ImageNotFound(f"{reference} is not there")
+        return found.digest
+
     async def check(self, digests: Collection[str]) -> None:
         """Everything here is whole."""
 

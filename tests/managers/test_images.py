@@ -182,3 +182,11 @@ async def test_what_pulls_cost_is_counted(wasm_world: ProgramWorld) -> None:
             await wasm_world.image_manager.pull(ImageObject(url="registry.example/none:1"))
         counts = wasm_world.image_manager.counts()
         assert (counts["image_pulls_total"], counts["image_pull_failures_total"], counts["images"]) == (2, 1, 1)
+
+
+async def test_a_fleet_is_pinned_to_what_a_tag_stands_for(wasm_world: ProgramWorld) -> None:
+    digest = wasm_world.images.push(URL, b"one", ImageKind.WASM)
+    async with wasm_world.agent():
+        assert await wasm_world.image_manager.resolve(URL) == digest
+        with pytest.raises(ImageNotFound):
+            await wasm_world.image_manager.resolve("registry.example/none:1")
