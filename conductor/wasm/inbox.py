@@ -131,10 +131,10 @@ class Inbox:
             if self._is_lost:
                 return
             self._ledger.queued -= count
-            if dropped:
-                self._ledger.dropped[dropped] += count
-            else:
+            if not dropped:
                 self._ledger.delivered += count
+            elif count:
+                self._ledger.dropped[dropped] += count
         self._room.give(sum(piece.size for piece in pieces))
 
     def end(self, reason: str, *, lost: bool = False) -> None:
@@ -144,9 +144,10 @@ class Inbox:
             pieces, self._pieces = list(self._pieces), deque()
         self.settle(pieces, dropped=reason)
         with self._lock:
-            if lost and not self._is_lost:
+            self._is_lost = self._is_lost or lost
+            if lost and self._ledger.queued:
                 self._ledger.dropped[reason] += self._ledger.queued
-                self._ledger.queued, self._is_lost = 0, True
+                self._ledger.queued = 0
 
     def leave(self) -> Ledger:
         """Close the books of an instance that ended: what waits begins new ones, and nobody is told of more."""
@@ -165,6 +166,9 @@ class Inbox:
             self._ledger.queued -= count
         self._room.give(sum(piece.size for piece in pieces))
         for piece in pieces:
+            if piece.size <= to.most_piece:
+                to.offer(piece)
+                continue
             for low, high, records in cut(piece.address, piece.size, to.most_piece):
                 if records < 0:
                     to.refuse(1, "too_large")

@@ -7,6 +7,7 @@ It has no threads and no languages; what a runtime does to threads is shown with
 from __future__ import annotations
 
 from conductor.model.grants import MapNeed
+from conductor.model.ids import Name
 from conductor.model.kernel import Bytecode, KernelFunctionSpec
 from conductor.model.metrics import MetricSpec
 from conductor.model.program import UserProgramSpec
@@ -47,6 +48,11 @@ class FakeRuntime:
         self.open_error: Exception | None = None
         self.tick_error: Exception | None = None
         self.instances: list[FakeInstance] = []
+        self.forgotten: list[Name] = []
+
+    async def forget(self, name: Name) -> None:
+        """Note it (ports.KeepsRecords)."""
+        self.forgotten.append(name)
 
     async def needs(self, spec: UserProgramSpec) -> tuple[MapNeed, ...]:
         del spec

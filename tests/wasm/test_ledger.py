@@ -163,6 +163,31 @@ def test_a_smaller_buffer_takes_what_waited_in_more_pieces(world: Worlds, events
     asyncio.run(run())
 
 
+def test_an_update_of_one_that_broke_takes_what_waits(world: Worlds, events: BpfObject) -> None:
+    """Nobody has noticed yet: it is still there, and beyond use."""
+
+    async def run() -> None:
+        async with world() as here:
+            with opened(events) as first, opened(events) as second:
+                module = stream_counter(Needs(), ("events",), on_events="unreachable")
+                one = await here.open(module, maps={"events": first}, grants=consumed("events"))
+                await broken(one, getppid(1))
+                await emit(100)
+                await until(lambda: one.cost().events_queued > 0)
+                two = await here.open(
+                    ring_counter(Needs()), maps={"events": second}, grants=consumed("events"), old=one
+                )
+                await one.close()
+                before = one.cost()
+                lost = before.events_dropped["trap"]
+                assert before.events_taken == sum(before.events_dropped.values()) == lost
+                await until(lambda: two.cost().events_delivered == 101 - lost)
+                assert balances(two.cost())
+                await two.close()
+
+    asyncio.run(run())
+
+
 def test_what_is_forgotten_is_gone(world: Worlds, events: BpfObject) -> None:
     """A program that was unloaded: one of the same name later begins with empty books."""
 

@@ -160,7 +160,7 @@ def test_a_bad_new_version_gives_back(world: Worlds, events: BpfObject, look: Ri
                 await until(lambda: one.cost().events_queued == 0 and one.cost().events_taken == 2000)
                 cost = one.cost()
                 assert balances(cost)
-                assert cost.events_dropped["trap"] > 0
+                assert set(cost.events_dropped) == {"trap"}  # what waited for the new one came back to the old
                 assert cost.events_delivered == 2000 - sum(cost.events_dropped.values())
                 await one.close()
 
