@@ -136,6 +136,7 @@ class WasmRuntime:
         except BaseException:
             await new.close()
             raise
+        await _saved(old)  # writes what it counted between its first save and the switch; nobody restores this one
 
     async def _locate(self, spec: UserProgramSpec) -> tuple[str, str]:
         assert isinstance(spec.source, WasmSource)
