@@ -144,11 +144,12 @@ def test_configured_credentials_are_read_when_they_are_needed(tmp_path: Path) ->
     asyncio.run(story())
 
 
-def test_a_redirect_to_another_host_takes_no_credentials_along() -> None:
+@pytest.mark.parametrize("login", ["", "carol:secret@"])
+def test_a_redirect_to_another_host_takes_no_credentials_along(login: str) -> None:
     async def story() -> None:
         async with FakeRegistry.serving() as storage, stocked(users=USERS, tokens=True) as (registry, client):
             storage.put_blob(BLOB)
-            registry.faults.redirect_to = f"http://{storage.address}"
+            registry.faults.redirect_to = f"http://{login}{storage.address}"
             bucket = Bucket()
             await client.blob(reference(registry), described(BLOB), bucket, credentials=BOB)
             assert bucket.body == BLOB

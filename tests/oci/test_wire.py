@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import gc
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from conductor.errors import InvalidConfig, RegistryAway
-from conductor.model.image import Credentials
+from conductor.errors import InvalidConfig, RegistryAway, StoreFull
+from conductor.model.image import Credentials, Reference
 from tests.fakes.registry import FakeRegistry
-from tests.oci.asking import OCI_MANIFEST, client_of, manifest_body, reference
+from tests.oci.asking import BLOB, OCI_MANIFEST, client_of, described, manifest_body, reference
 from tests.oci.authority import Authority, made
 
 BOB = Credentials("bob", "hunter2")
@@ -58,6 +61,41 @@ def test_a_registry_with_tls_is_no_registry_without(authority: Authority) -> Non
             assert not registry.seen
 
     asyncio.run(story())
+
+
+@contextmanager
+def mute(authority: Authority) -> Iterator[str]:
+    """A server with TLS that begins an answer and then does nothing, not even close; answers HOST:PORT."""
+    over = threading.Event()
+
+    def serve(listener: socket.socket) -> None:
+        with listener.accept()[0] as plain, authority.server().wrap_socket(plain, server_side=True) as there:
+            there.recv(1 << 16)
+            there.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nbeginning")
+            over.wait(10)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,), name="mute")
+        thread.start()
+        try:
+            yield "{}:{}".format(*listener.getsockname())
+        finally:
+            over.set()
+            thread.join()
+
+
+def test_a_connection_with_tls_is_gone_with_its_client(authority: Authority) -> None:
+    def full(_piece: bytes) -> None:
+        raise StoreFull("no room")
+
+    async def story(address: str) -> None:
+        async with client_of(f'[registry."{address}"]\nca = "{authority.ca}"\n') as client:
+            with pytest.raises(StoreFull):
+                await client.blob(Reference.parse(f"{address}/team/tool"), described(BLOB), full)
+
+    with mute(authority) as address:
+        asyncio.run(story(address))
+        gc.collect()  # what is left open is told now, and warnings are errors
 
 
 def test_every_file_that_cannot_be_used_is_told_at_the_start(tmp_path: Path) -> None:
