@@ -118,10 +118,13 @@ class Lease:
         """Renew while we lead. Raises `LeadershipLost`, by the fence's end at the latest."""
         try:
             async with asyncio.timeout(max(0.0, fence.left())) as limit:
+                pause = self._every
                 while True:
-                    await self._spread(self._every)
+                    await self._spread(pause)
                     fence.check()
+                    pause = self._every / 2  # what failed is tried again sooner
                     if (sent := await self._renewed(fence)) is not None:
+                        pause = max(0.0, sent + self._every - now())  # a slow answer took its part of it
                         self._runs_out = sent + self._seconds
                         fence.prolong(sent + self._steady)
                         limit.reschedule(asyncio.get_running_loop().time() + fence.left())
@@ -172,7 +175,7 @@ class Lease:
 
     async def _tried(self) -> float | None:
         """Take it if nobody holds it; answers when that was sent."""
-        self._current = await self._read(self._every)
+        self._current = await self._read(self._seconds / 3)
         record = LeaseRecord.parse(self._current or {})
         if self._is_held(record):
             return None
@@ -185,7 +188,7 @@ class Lease:
             transitions=record.transitions + (self._current is not None and record.holder != self._identity),
             candidates=self.candidates,
         )
-        return await self._write(record, self._every * 2)
+        return await self._write(record, self._seconds / 3)
 
     def _is_held(self, record: LeaseRecord) -> bool:
         """Whether another one may hold it, as far as was seen here."""
@@ -221,7 +224,7 @@ class Lease:
             )
             fence.check()
             self._unsure = renewed, now()
-            sent = await self._write(record, fence.left() / 2)
+            sent = await self._write(record, self._patience(fence))
         except LeadershipLost:
             raise
         except ConductorError as exc:
@@ -233,12 +236,16 @@ class Lease:
         return sent
 
     async def _read_own(self, fence: Fence) -> Document:
-        found = await self._read(fence.left() / 2)
+        found = await self._read(self._patience(fence))
         record = LeaseRecord.parse(found or {})
         self._noted(record)
         if found is None or record.holder != self._identity:
             raise LeadershipLost(f"lease {self._key}: {record.holder or 'nobody'} holds it")
         return found
+
+    def _patience(self, fence: Fence) -> float:
+        """Seconds for one request: half of what is left, that another fits, but no slow server's answer is missed."""
+        return max(fence.left() / 2, min(fence.left(), self._seconds / 3))
 
     # --- both -------------------------------------------------------------------------------------------------------
 

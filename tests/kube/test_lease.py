@@ -72,6 +72,7 @@ def test_wall_clocks_may_differ_by_days(skew: float) -> None:
                 for who, by in (("n1", skew), ("n2", 0.0))
             ]
             await asyncio.sleep(600)
+            assert log.working is not None
             assert len(log.terms) == 1
             for task in tasks:
                 task.cancel()
@@ -88,7 +89,7 @@ def test_a_renewal_whose_answer_is_lost_every_time_is_seen_by_reading() -> None:
             for _ in range(200):
                 await asyncio.sleep(1)
                 client.loses = 1 if client.sent % 2 else 0
-            assert len(log.terms) == 1
+            assert (log.working, len(log.terms)) == ("n1", 1)
             task.cancel()
 
     told(story)
@@ -100,9 +101,9 @@ def test_a_slow_server_is_no_reason_to_step_down() -> None:
         async with asyncio.TaskGroup() as group:
             task = group.create_task(lead_for_ever(a_lease(client), log.work("n1")))
             await asyncio.sleep(1)
-            client.delay = 1.5
+            client.delay = 2.0
             await asyncio.sleep(600)
-            assert len(log.terms) == 1
+            assert (log.working, len(log.terms)) == ("n1", 1)
             task.cancel()
 
     told(story)
@@ -115,6 +116,16 @@ def test_an_acquisition_whose_answer_was_lost_need_not_run_out() -> None:
         began = asyncio.get_running_loop().time()
         await a_lease(client).acquired()
         assert asyncio.get_running_loop().time() - began < SECONDS
+
+    told(story)
+
+
+def test_leadership_counts_from_sending_not_from_the_answer() -> None:
+    async def story(s: FakeServer) -> None:
+        client = s.client("n1")
+        client.delay = 2.0
+        fence = await a_lease(client).acquired()
+        assert fence.left() == pytest.approx(SECONDS * 2 / 3 - 4, abs=0.1)
 
     told(story)
 
