@@ -6,6 +6,8 @@ only values that protocols hand over and the protocols themselves live below.
 
 from __future__ import annotations
 
+from conductor.ports.cluster import Cluster
+from conductor.ports.facts import Claims, ClusterFacts
 from conductor.ports.images import ImageSource, PulledImage
 from conductor.ports.kernel import Containers, InterfaceSource, Kernel, KernelLoad, KernelLoaded, RoadStatus
 from conductor.ports.maps import Cursor, Entries, MapHandle, MapLayouts, MapOpener, RingHandle
@@ -14,6 +16,9 @@ from conductor.ports.runtimes import BreaksBetweenTicks, Instance, InstanceCost,
 
 __all__ = [
     "BreaksBetweenTicks",
+    "Claims",
+    "Cluster",
+    "ClusterFacts",
     "Containers",
     "Cursor",
     "Entries",

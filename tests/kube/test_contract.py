@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from conductor import ports
 from conductor.errors import AlreadyExists, ClusterConflict, ClusterInvalid, NotFound
 from conductor.kube.cluster import Cluster
 from conductor.model.cluster import Document, Key
@@ -19,6 +20,11 @@ def a_map(world: World, name: str, **data: str) -> Document:
 def a_probe(world: World, name: str, **extra: Any) -> Document:
     metadata = {"name": name, "namespace": world.namespace, **extra}
     return {"apiVersion": "test.ebpfconductor.io/v1", "kind": "Probe", "metadata": metadata, "spec": {"size": 1}}
+
+
+def as_port(cluster: Cluster) -> ports.Cluster:
+    """Held by the type check: our client is what controllers ask for."""
+    return cluster
 
 
 def names(document: Document) -> str:
