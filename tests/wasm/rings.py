@@ -14,7 +14,7 @@ from conductor.model.ids import Name
 from conductor.model.status import StreamCost
 from conductor.ports import InstanceCost, RingHandle
 
-__all__ = ["balances", "consumed", "emit", "opened", "until"]
+__all__ = ["balances", "consumed", "emit", "flow", "opened", "until"]
 
 
 def consumed(*names: str) -> tuple[MapGrant, ...]:
@@ -46,6 +46,15 @@ async def emit(
         if into is not None:
             await until(lambda: has_half(into))
         await asyncio.sleep(rest)
+
+
+async def flow(into: RingHandle, end: asyncio.Event) -> int:
+    """Make records until told to end; answer how many."""
+    sent = 0
+    while not end.is_set():
+        await emit(50, into=into, rest=0.01)
+        sent += 50
+    return sent
 
 
 def has_half(ring: RingHandle) -> bool:

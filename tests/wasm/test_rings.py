@@ -16,7 +16,7 @@ from conductor.wasm.instance import WasmInstance
 from conductor.wasm.needs import Needs
 from tests.wasm.conftest import Loaded
 from tests.wasm.guests import ring_counter
-from tests.wasm.rings import balances, consumed, emit, opened, until
+from tests.wasm.rings import balances, consumed, emit, flow, opened, until
 from tests.wasm.world import Worlds
 
 pytestmark = pytest.mark.kernel
@@ -124,18 +124,19 @@ def test_an_update_switches_at_a_position(world: Worlds, events: BpfObject, look
         async with world() as here:
             with opened(events) as first, opened(events) as second:
                 one = await here.open(ring_counter(NEEDS), maps={"events": first}, grants=GRANTS)
+                end = asyncio.Event()
                 async with asyncio.TaskGroup() as group:
-                    flow = group.create_task(emit(3000, into=look, rest=0.01))
-                    await asyncio.sleep(0.2)
+                    flowing = group.create_task(flow(look, end))
+                    await until(lambda: one.cost().events_delivered > 0)
                     two = await here.open(
                         ring_counter(NEEDS, buffer=8192), maps={"events": second}, grants=GRANTS, old=one
                     )
                     await one.close()
-                    await flow
-                await until(lambda: two.cost().events_queued == 0 and total(one, two) == 3000)
-                assert one.cost().events_delivered > 0
-                assert two.cost().events_delivered > 0
-                assert here.value("told_total") == 3000
+                    await until(lambda: two.cost().events_delivered > 0)
+                    end.set()
+                sent = flowing.result()
+                await until(lambda: two.cost().events_queued == 0 and total(one, two) == sent)
+                assert here.value("told_total") == sent
                 await two.close()
 
     asyncio.run(run())
@@ -149,19 +150,20 @@ def test_a_bad_new_version_gives_back(world: Worlds, events: BpfObject, look: Ri
         async with world() as here:
             with opened(events) as first, opened(events) as second:
                 one = await here.open(ring_counter(NEEDS), maps={"events": first}, grants=GRANTS)
+                end = asyncio.Event()
                 async with asyncio.TaskGroup() as group:
-                    flow = group.create_task(emit(2000, into=look, rest=0.01))
-                    await asyncio.sleep(0.1)
+                    flowing = group.create_task(flow(look, end))
                     with pytest.raises(ProgramTrapped):
                         await here.open(
                             ring_counter(NEEDS, on_events=trap), maps={"events": second}, grants=GRANTS, old=one
                         )
-                    await flow
-                await until(lambda: one.cost().events_queued == 0 and one.cost().events_taken == 2000)
+                    end.set()
+                sent = flowing.result()
+                await until(lambda: one.cost().events_queued == 0 and one.cost().events_taken == sent)
                 cost = one.cost()
                 assert balances(cost)
                 assert set(cost.events_dropped) == {"trap"}  # what waited for the new one came back to the old
-                assert cost.events_delivered == 2000 - sum(cost.events_dropped.values())
+                assert cost.events_delivered == sent - sum(cost.events_dropped.values())
                 await one.close()
 
     asyncio.run(run())
