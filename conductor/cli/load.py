@@ -139,6 +139,8 @@ def report(status: ProgramStatus, form: Format) -> int:
     if condition.state in (State.FAILED, State.QUARANTINED):
         note(f"conductor: {status.spec.name} failed: {condition.message or condition.reason}")
         return 1
+    if condition.state is State.RUNNING and condition.message and not condition.reason:
+        note(f"conductor: {status.spec.name}: {condition.message}")
     if condition.state is State.WAITING:
         note(f"conductor: {status.spec.name} waits: {condition.message or condition.reason}")
     return 0

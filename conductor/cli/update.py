@@ -9,9 +9,10 @@ import click
 
 from conductor.cli.load import module_of, report, wish_options
 from conductor.cli.output import Format, output_option
+from conductor.cli.pulling import credentials_options, shown_pulls
 from conductor.cli.session import ProgramName, with_agent
 from conductor.errors import InvalidSpec
-from conductor.model.kernel import ImageObject, PathObject
+from conductor.model.kernel import ImageObject, PathObject, PullPolicy
 from conductor.model.manifest_limits import limits_spec_of
 from conductor.model.program import BuiltinSource, ProgramType, UserProgramSpec, WasmSource
 
@@ -23,14 +24,21 @@ __all__ = ["changed", "update"]
 
 @click.command(
     epilog="\b\nExamples:\n  conductor update service_map --config interval=2\n"
-    "  conductor update counter --wasm ./counter-v2.wasm\n  conductor update service_map --unset external"
+    "  conductor update counter --wasm ./counter-v2.wasm\n  conductor update service_map --unset external\n"
+    "  conductor update counter --pull-policy Always"
 )
 @click.argument("name", type=ProgramName())
 @click.option("--wasm", "module", metavar="FILE|REF", help="Another module for a wasm program.")
 @click.option("--unset", metavar="K", multiple=True, help="Take a setting away, back to its default.")
+@click.option(
+    "--pull-policy",
+    type=click.Choice([policy.value for policy in PullPolicy]),
+    help="When to ask the registry, now and at later updates; Always takes what the tag names now.",
+)
 @click.option("--recreate", is_flag=True, help="End the old one first instead of letting both overlap.")
 @click.option("--no-rollback", is_flag=True, help="Do not return to the old one when the new one fails.")
 @output_option
+@credentials_options
 @wish_options
 @with_agent()
 async def update(
@@ -39,6 +47,8 @@ async def update(
     name: str,
     module: str | None,
     unset: Sequence[str],
+    pull_policy: str | None,
+    credentials: tuple[str, str] | None,
     recreate: bool,
     no_rollback: bool,
     wish: Wish,
@@ -55,9 +65,23 @@ async def update(
     if module and status.spec.type is not ProgramType.WASM:
         raise InvalidSpec("--wasm", f"{name} is a built-in")
     if module:
-        whole["wasm"] = module_of(module)
-    answer = await agent.update(name, overlap=not recreate, rollback=not no_rollback, timeout=timeout, **whole)
+        _another(whole, module)
+    if pull_policy:
+        if "pull_policy" not in whole:
+            raise InvalidSpec("--pull-policy", f"{name} comes from no image")
+        whole["pull_policy"] = PullPolicy(pull_policy)
+    if credentials is not None:
+        whole["credentials"] = credentials
+    async with shown_pulls(agent):
+        answer = await agent.update(name, overlap=not recreate, rollback=not no_rollback, timeout=timeout, **whole)
     return report(answer, form)
+
+
+def _another(whole: Wish, module: str) -> None:
+    whole["wasm"] = module_of(module)
+    policy = whole.pop("pull_policy", PullPolicy.IF_NOT_PRESENT)
+    if isinstance(whole["wasm"], str):
+        whole["pull_policy"] = policy
 
 
 def changed(spec: UserProgramSpec, wish: Wish, unset: Sequence[str]) -> Wish:

@@ -127,16 +127,21 @@ class ImageManager:
 
     async def _pull(self, image: ImageObject, kind: ImageKind | None, credentials: Credentials | None) -> PulledImage:
         reference = Reference.parse(image.url, "image.url")
-        if image.digest:
-            reference = reference.at(image.digest)
         self.pulls += 1
         try:
             return await self._source.pull(
-                reference, kind, policy=image.pull_policy, credentials=credentials, progress=self._hear
+                reference,
+                kind,
+                policy=image.pull_policy,
+                credentials=credentials,
+                pinned=image.digest,
+                progress=self._hear,
             )
         except BaseException:
             self.failures += 1
             raise
+        finally:
+            self._told.pop(str(reference), None)
 
     def _lent(self, url: str) -> Credentials | None:
         loan = self._loans.get(url)
@@ -148,8 +153,6 @@ class ImageManager:
         if progress.phase == "fetch" and now - last < TELL_SECONDS and progress.done != progress.total:
             return
         self._told[progress.reference] = now
-        if progress.phase == "done":
-            self._told.pop(progress.reference, None)
         try:
             self._news.put_nowait(progress)
         except asyncio.QueueFull:

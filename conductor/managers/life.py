@@ -20,7 +20,7 @@ from conductor.model.grants import MapGrant
 from conductor.model.ids import Name
 from conductor.model.program import Source, UserProgramSpec
 from conductor.model.status import Condition, Cost, MapStatus, ProgramStatus
-from conductor.plan.conditions import condition_of
+from conductor.plan.conditions import condition_of, noted
 from conductor.plan.halves import Resolved
 from conductor.plan.images import digest_of, image_of
 
@@ -67,6 +67,8 @@ class Life:
         self._ticks: asyncio.Task[None] | None = None
         self._tick_failure: ConductorError | None = None
         self._restarts = 0
+        self.note = ""
+        """What whoever asked for its image should know."""
         self._reopening = False
         """The next instance that runs counts as a restart."""
         self._must_restart = False
@@ -167,7 +169,7 @@ class Life:
         return ProgramStatus(
             spec=self._aim.spec,
             source=self._aim.source,
-            condition=self.condition,
+            condition=noted(self.condition, self.note),
             restarts=self._restarts,
             generation=self._aim.generation,
             maps=maps,
@@ -324,7 +326,9 @@ class Life:
         """Have the image pulled. A wish that was pinned to its digest by that is another aim: it interrupts."""
         image = image_of(aim.spec)
         await self._standing.say_pulling(image.url if image else "", is_update=self.is_up)
-        if await self._unless_asked(asked, self._maker.pins.settle(aim.source, aim.spec)):
+        settled = await self._unless_asked(asked, self._maker.pins.settle(aim.source, aim.spec))
+        self.note = settled.note
+        if settled.moved:
             raise _Interrupted
 
     async def _unless_asked(self, asked: int, work: Coroutine[Any, Any, T]) -> T:
@@ -357,6 +361,7 @@ class Life:
             await asyncio.wait({task})
         await opened.close()
         self._spent.add(opened.instance.cost())
+        self._maker.pins.let_go()
 
     def _told(self, failure: ConductorError | None) -> None:
         """Take what the ticker tells."""

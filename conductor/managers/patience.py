@@ -5,13 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from conductor.errors import ConductorError
-from conductor.plan.backoff import delay
+from conductor.plan.backoff import HOPELESS_SECONDS, pause_after
 
-__all__ = ["Patience"]
-
-HOPELESS_SECONDS = 300.0
-"""Between tries of what time alone cannot heal."""
+__all__ = ["HOPELESS_SECONDS", "Patience"]
 
 
 class Patience:
@@ -29,9 +25,7 @@ class Patience:
     def fail(self, failure: Exception, failures: int | None = None) -> float:
         """Count a failure (or take the count of someone who knows better); answer how long to wait."""
         self._failures = self._failures + 1 if failures is None else failures
-        pause = delay(self._failures, self._jitter())
-        if isinstance(failure, ConductorError) and not failure.retry:
-            pause = HOPELESS_SECONDS
+        pause = pause_after(failure, self._failures, self._jitter())
         self._until = asyncio.get_running_loop().time() + pause
         return pause
 

@@ -88,6 +88,7 @@ class ProgramManager:
             desk=self._desk,
             objects=state_dir.objects,
             locks=self._singles.locks,
+            try_again=self._kernel_images.try_again,
         )
         self._readiness = Readiness(crew=self._crew, desk=self._desk, book=self._book, runtimes=runtimes)
         self._run_costs = RunCosts(half=kernel_half)

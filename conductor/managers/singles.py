@@ -58,7 +58,9 @@ class Singles:
         async with self.locks.held(spec.name):
             old = self._own(key, source)
             checked, resolved = await self.admission.check(_carried(spec, old.spec, anew=True))
+            note = await self.admission.maker.pins.confirm(checked)
             life = self.life(spec.name)
+            life.note = note
             if checked == old.spec:
                 await life.settled(life.asked)
                 return life.status()

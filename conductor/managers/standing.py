@@ -10,6 +10,7 @@ from conductor.managers.kernel_desk import HalfDown
 from conductor.model.events import Event, ProgramChanged
 from conductor.model.ids import Name
 from conductor.model.status import Condition, State
+from conductor.plan.backoff import is_mended_elsewhere
 from conductor.plan.conditions import condition_of, sentence, starting
 
 __all__ = ["Standing"]
@@ -82,4 +83,11 @@ class Standing:
             message = f"generation {generation} could not take over, the one before goes on: {failure}"
             await self.say(Condition(state=State.RUNNING, reason="UpdateFailed", message=sentence(message)))
         else:
-            await self.say(failure.condition(0.0) if isinstance(failure, HalfDown) else condition_of(failure))
+            await self.say(failure.condition(0.0) if isinstance(failure, HalfDown) else self._failed(failure))
+
+    def _failed(self, failure: Exception) -> Condition:
+        condition = condition_of(failure)
+        if not is_mended_elsewhere(failure):
+            return condition
+        again = f"it is tried again by itself, and at once by conductor restart {self._name}"
+        return replace(condition, message=sentence(f"{condition.message}; {again}"))

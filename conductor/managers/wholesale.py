@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from conductor.errors import ConductorError, InvalidSpec, NameTaken, NotFound, SourceHolds
@@ -34,6 +34,8 @@ class Wholesale:
     desk: KernelDesk
     objects: ObjectStore
     locks: NameLocks
+    try_again: Callable[[Collection[Key]], None]
+    """Do not wait any longer with the images of kernel programs that failed."""
 
     async def apply(self, specs: Sequence[ProgramSpec], source: Source, *, dry_run: bool) -> tuple[Applied, ...]:
         """Keep wishes, all or none; say what each did."""
@@ -46,6 +48,7 @@ class Wholesale:
             applied = tuple(self._applied(key, spec, source) for key, (spec, _) in checked.items())
             if not dry_run:
                 await self._put(source, {key: spec for key, (spec, _) in checked.items()}, _known(checked))
+                self._hurry(checked)
             return applied
 
     async def delete(self, keys: Collection[Key], source: Source, *, dry_run: bool) -> tuple[Applied, ...]:
@@ -72,10 +75,18 @@ class Wholesale:
             await self._put(source, {key: spec for key, (spec, _) in checked.items()}, _known(checked), gone)
             await self.collect()
 
+    def _hurry(self, keys: Collection[Key]) -> None:
+        """Whoever applies once more what failed wants it tried now."""
+        self.try_again(keys)
+        for _, name in keys:
+            life = self.crew.get(name)
+            if life is not None and not life.is_up:
+                life.nudge()
+
     def _carried(self, keys: Mapping[Key, ProgramSpec], source: Source) -> dict[Key, ProgramSpec]:
         """The same manifest again is the same wish: what its tags were found to stand for goes along."""
         own = self.book.of(source)
-        return {key: carried(spec, own[key].spec if key in own else None) for key, spec in keys.items()}
+        return {key: _again(spec, own[key].spec if key in own else None) for key, spec in keys.items()}
 
     async def _check_kindly(self, spec: ProgramSpec) -> tuple[ProgramSpec, Resolved | None]:
         try:
@@ -123,6 +134,12 @@ class Wholesale:
         old = wish.spec if wish else None
         action = "created" if old is None else "unchanged" if old == spec else "configured"
         return Applied(kind=key[0], name=key[1], action=action, old=old, new=spec)
+
+
+def _again(spec: ProgramSpec, before: ProgramSpec | None) -> ProgramSpec:
+    """Carry a digest over; a wish that changed otherwise is an update, for which its pull policy acts."""
+    same = carried(spec, before)
+    return same if same == before else carried(spec, before, anew=True)
 
 
 def _keys(specs: Sequence[ProgramSpec]) -> dict[Key, ProgramSpec]:

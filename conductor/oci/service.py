@@ -64,10 +64,13 @@ class OciImages:
         *,
         policy: PullPolicy,
         credentials: Credentials | None = None,
+        pinned: str = "",
         progress: Callable[[PullProgress], None] = _SILENT,
     ) -> Pulled:
         """Bring an image into the store, or find it there as the policy allows; see `Puller.pull`."""
-        return await self._puller.pull(reference, kind, policy=policy, credentials=credentials, progress=progress)
+        return await self._puller.pull(
+            reference, kind, policy=policy, credentials=credentials, pinned=pinned, progress=progress
+        )
 
     async def resolve(self, reference: Reference, *, credentials: Credentials | None = None) -> str:
         """Ask the registry which digest a reference stands for now."""

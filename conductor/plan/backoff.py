@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-__all__ = ["delay"]
+from conductor.errors import ConductorError, ImageNotFound, ImageUntrusted, ImageUnusable, RegistryRefused
+
+__all__ = ["HOPELESS_SECONDS", "delay", "is_mended_elsewhere", "pause_after"]
 
 FIRST = 0.5
 LONGEST = 60.0
+ELSEWHERE_FIRST = 10.0
+HOPELESS_SECONDS = 300.0
+"""Between tries of what time alone cannot heal."""
+
+
+def is_mended_elsewhere(error: BaseException) -> bool:
+    """Whether it can be mended at a registry, by a push, a signature or a right, and nobody tells this node."""
+    return isinstance(error, ImageUntrusted | ImageNotFound | ImageUnusable | RegistryRefused)
+
+
+def pause_after(error: Exception, failures: int, jitter: float) -> float:
+    """Answer seconds until the next try after so many failures in a row, of which this is the last."""
+    if is_mended_elsewhere(error):
+        return delay(failures, jitter, first=ELSEWHERE_FIRST, longest=HOPELESS_SECONDS)
+    if isinstance(error, ConductorError) and not error.retry:
+        return HOPELESS_SECONDS
+    return delay(failures, jitter)
 
 
 def delay(failures: int, jitter: float, *, first: float = FIRST, longest: float = LONGEST) -> float:

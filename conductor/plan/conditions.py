@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from conductor.errors import ConductorError, ImagePending, KernelAway, MapMissing
 from conductor.model.status import Condition, State
 
-__all__ = ["as_asked", "condition_of", "sentence", "starting"]
+__all__ = ["as_asked", "condition_of", "noted", "sentence", "starting"]
 
 MESSAGE_LENGTH = 2048
 
@@ -25,6 +27,13 @@ def _state_of(exc: ConductorError) -> State:
     if isinstance(exc, MapMissing | KernelAway):
         return State.WAITING
     return State.PULLING if isinstance(exc, ImagePending) else State.FAILED
+
+
+def noted(condition: Condition, note: str) -> Condition:
+    """Answer a condition that has nothing else to say with a note, such as that the tag of its image moved."""
+    if condition.state is not State.RUNNING or condition.message or not note:
+        return condition
+    return replace(condition, message=sentence(note))
 
 
 def starting(since: float) -> Condition:

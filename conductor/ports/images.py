@@ -52,9 +52,13 @@ class ImageSource(Protocol):
         *,
         policy: PullPolicy,
         credentials: Credentials | None = None,
+        pinned: str = "",
         progress: Callable[[PullProgress], None] = ...,
     ) -> PulledImage:
-        """Bring an image into the store, or find it there as the policy allows. `kind` None takes either."""
+        """Bring an image into the store, or find it there as the policy allows. `kind` None takes either.
+
+        `pinned` is the digest that it must be, whatever its tag names now.
+        """
         ...
 
     async def resolve(self, reference: Reference, *, credentials: Credentials | None = None) -> str:

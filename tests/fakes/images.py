@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from conductor.errors import ConductorError, ImageNotFound
+from conductor.errors import ConductorError, ImageNotFound, ImageUntrusted
 from conductor.model.image import Credentials, ImageKind, ImageStatus, PullPhase, PullProgress, Reference
 from conductor.model.kernel import PullPolicy
 
@@ -41,6 +41,8 @@ class FakeImages:
     store: dict[str, FakePulled] = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
     fail: ConductorError | None = None
+    untrusted: str = ""
+    """Why the policy refuses every image."""
     gate: asyncio.Event | None = None
     asked: list[tuple[str, PullPolicy, Credentials | None]] = field(default_factory=list)
 
@@ -62,16 +64,22 @@ class FakeImages:
         *,
         policy: PullPolicy,
         credentials: Credentials | None = None,
+        pinned: str = "",
         progress: Callable[[PullProgress], None] = lambda _: None,
     ) -> FakePulled:
         del kind
+        tagged = self.registry.get(str(reference))
+        moved = f"tag {reference.tag} moved" if pinned and tagged and tagged.digest != pinned else ""
+        reference = reference.at(pinned) if pinned else reference
         self.asked.append((str(reference), policy, credentials))
         progress(PullProgress(str(reference), PullPhase.RESOLVE))
         if self.gate is not None:
             await self.gate.wait()
+        if self.untrusted:
+            raise ImageUntrusted(f"{reference}: {self.untrusted}")
         here = next((p for p in self.store.values() if str(reference) in (p.reference, self._at(p))), None)
-        if here is not None and policy is not PullPolicy.ALWAYS:
-            return here
+        if here is not None and (pinned or policy is not PullPolicy.ALWAYS):
+            return replace(here, note=moved)
         if self.fail is not None:
             raise self.fail
         found = self.registry.get(str(reference))

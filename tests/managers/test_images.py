@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from conductor.errors import ImageNotFound, InvalidSpec, RegistryAway
+from conductor.errors import ImageNotFound, ImageUntrusted, InvalidSpec, RegistryAway
 from conductor.managers.program import ProgramManager
 from conductor.model.events import ImagePulling
 from conductor.model.grants import Access, MapGrant
@@ -70,6 +70,66 @@ async def test_update_acts_by_the_policy(wasm_world: ProgramWorld, policy: PullP
         assert pinned(programs) == (second if moves else first)
         assert programs.get(P).state is State.RUNNING
         assert len(wasm_world.fake_runtime.instances) == (2 if moves else 1)  # type: ignore[union-attr]
+
+
+async def test_an_update_says_that_the_tag_moved_and_was_not_followed(wasm_world: ProgramWorld) -> None:
+    wasm_world.images.push(URL, b"one", ImageKind.WASM)
+    async with wasm_world.agent() as programs:
+        await programs.load(module())
+        wasm_world.images.push(URL, b"two", ImageKind.WASM)
+        assert "tag v1 moved" in (await programs.update(module())).condition.message
+        assert any("tag v1 moved" in line.message for line in wasm_world.logs.tail(P))
+
+
+@pytest.mark.parametrize(("policy", "moves"), [(PullPolicy.ALWAYS, True), (PullPolicy.IF_NOT_PRESENT, False)])
+async def test_a_changed_manifest_is_an_update(wasm_world: ProgramWorld, policy: PullPolicy, moves: bool) -> None:
+    first = wasm_world.images.push(URL, b"one", ImageKind.WASM)
+    async with wasm_world.agent() as programs:
+        await programs.apply([module(policy=policy)])
+        await until_state(programs, "p", State.RUNNING, "")
+        second = wasm_world.images.push(URL, b"two", ImageKind.WASM)
+        await programs.apply([module(policy=policy)])
+        assert pinned(programs) == first
+        await programs.apply([module(policy=policy, interval=2)])
+        await until(lambda: pinned(programs) == (second if moves else first))
+
+
+async def test_an_update_keeps_no_digest_that_the_policy_refuses_now(wasm_world: ProgramWorld) -> None:
+    wasm_world.images.push(URL, b"one", ImageKind.WASM)
+    async with wasm_world.agent() as programs:
+        await programs.load(module())
+        wasm_world.images.untrusted = "nobody signed it"
+        with pytest.raises(ImageUntrusted):
+            await programs.update(module(interval=3))
+        assert (programs.get(P).state, programs.get(P).generation) == (State.RUNNING, 1)
+
+
+@pytest.mark.parametrize("again", ["restart", "start", "apply"])
+async def test_what_was_mended_elsewhere_is_tried_at_once_on_request(wasm_world: ProgramWorld, again: str) -> None:
+    wasm_world.images.push(URL, b"one", ImageKind.WASM)
+    wasm_world.images.untrusted = "nobody signed it"
+    async with wasm_world.agent() as programs:
+        await programs.apply([module()])
+        await until_state(programs, "p", State.FAILED, "ImageUntrusted")
+        assert "conductor restart p" in programs.get(P).condition.message
+        wasm_world.images.untrusted = ""
+        await (programs.apply([module()]) if again == "apply" else getattr(programs, again)(P))
+        await until_state(programs, "p", State.RUNNING, "")
+
+
+async def test_a_kernel_program_whose_image_was_refused_is_tried_when_applied_again(world: ProgramWorld) -> None:
+    plain = world.kernel_program("trace")
+    spec = KernelProgramSpec(name=Name("trace"), bytecode=ImageObject(url=URL), programs=plain.programs)
+    world.images.push(URL, b"trace")
+    world.kernel.objects[str(world.object_copy(b"trace"))] = TRACE
+    world.images.untrusted = "nobody signed it"
+    async with world.agent() as programs:
+        await programs.apply([spec])
+        await until(lambda: [s.condition.reason for s in programs.kernel()] == ["ImageUntrusted"])
+        assert "applied again" in programs.kernel()[0].condition.message
+        world.images.untrusted = ""
+        await programs.apply([spec])
+        await until(lambda: [s.state for s in programs.kernel()] == [State.RUNNING])
 
 
 async def test_a_restart_runs_the_pinned_digest_without_a_registry(wasm_world: ProgramWorld) -> None:
