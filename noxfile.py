@@ -221,6 +221,12 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def crds(session: nox.Session) -> None:
+    """Write the CustomResourceDefinitions of the chart again from the schema."""
+    session.run(PYTHON, "-m", "tests.charts.written", external=True)
+
+
+@nox.session
 def objects(session: nox.Session) -> None:
     """Compile the kernel halves of the built-ins again."""
     debian(session, "clang", "llvm", "libbpf-dev")

@@ -1,0 +1,89 @@
+"""Fields of both programs that steer a fleet: on which nodes, and how a change reaches them."""
+
+from __future__ import annotations
+
+from conductor.model.schema.rules import DurationBetween, NeededFor, OnlyFor
+from conductor.model.schema.tree import Node, amount, flag, items, mapping, record, text, word
+
+__all__ = ["NODE_SELECTOR", "UPDATE_STRATEGY"]
+
+LABEL_KEY = r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+LABEL_VALUE = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
+SHARE = "^(100|[1-9]?[0-9])%$"
+
+_EXPRESSION = record(
+    "What one label of a node must be.",
+    {
+        "key": text("Key of the label.", most=317, pattern=LABEL_KEY),
+        "operator": word("How the label is compared.", ("In", "NotIn", "Exists", "DoesNotExist")),
+        "values": items(
+            "Values for In and NotIn.",
+            text("A value.", most=63, least=0, pattern=LABEL_VALUE),
+            most=64,
+            least=1,
+        ),
+    },
+    required=("key", "operator"),
+    rules=(
+        NeededFor(
+            needed="values",
+            key="operator",
+            words=("In", "NotIn"),
+            message="operators In and NotIn need values",
+            field=".values",
+        ),
+        OnlyFor(
+            only="values",
+            key="operator",
+            words=("In", "NotIn"),
+            message="operators Exists and DoesNotExist take no values",
+            field=".values",
+        ),
+    ),
+)
+
+NODE_SELECTOR: Node = record(
+    "Nodes that run it, by their labels; all of them where this is left out. Readiness plays no part.",
+    {
+        "matchLabels": mapping(
+            "Labels and the values they must have.", text("A value.", most=63, least=0, pattern=LABEL_VALUE), most=64
+        ),
+        "matchExpressions": items("Demands that must all hold.", _EXPRESSION, most=64),
+    },
+)
+
+UPDATE_STRATEGY: Node = record(
+    "How a change reaches the nodes. A machine without a cluster checks it and does nothing with it.",
+    {
+        "type": word(
+            "Overlap: the new version is proven before the old one ends. Recreate: the old one ends first.",
+            ("Overlap", "Recreate"),
+            default="Overlap",
+        ),
+        "maxUnavailable": amount(
+            "Nodes that may change at a time: a number, or a percentage of those chosen, rounded down but never to none.",
+            pattern=SHARE,
+            default=1,
+            minimum=0,
+            maximum=1_000_000,
+        ),
+        "canary": amount(
+            "Nodes that change first and are watched for the soak time: a number, or a percentage, rounded up. 0: none.",
+            pattern=SHARE,
+            default=1,
+            minimum=0,
+            maximum=1_000_000,
+        ),
+        "soak": text(
+            "How long the canaries must run without failing, such as 30s, 5m or 1h.",
+            most=16,
+            pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$",
+            default="30s",
+            rules=(DurationBetween(least="0s", most="24h", message="must be between 0s and 24h", numbers=False),),
+        ),
+        "pause": flag("Keep every node as it is until this is false again.", default=False),
+        "rollbackOnFailure": flag(
+            "Return to the last good revision where the new one is refused, quarantined or loses nodes.", default=True
+        ),
+    },
+)
