@@ -6,14 +6,14 @@ import asyncio
 import os
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
 from conductor.bpf import links
 from conductor.bpf.maps import BpfMap
 from conductor.bpf.objects import BpfObject
-from conductor.errors import ProgramTrapped
+from conductor.errors import ProgramCrashed, ProgramTrapped
 from conductor.model.grants import MapNeed, MapType
 from conductor.model.program import Limits
 from conductor.ports import RingHandle
@@ -56,6 +56,8 @@ def test_each_stream_balances_while_one_is_flooded(world: Worlds, two_rings: Bpf
                 )
                 await emit(20_000, burst=2000, call=os.getuid, rest=0.01)
                 await emit(50, burst=10)
+                looks = [stack.enter_context(maps[name].ring()) for name in RINGS]
+                await until(lambda: all(len(set(look.positions())) == 1 for look in looks))  # they are empty
                 await until(lambda: one.cost().events_queued == 0)
                 await one.tick()
                 cost = one.cost()
@@ -211,27 +213,57 @@ def test_what_is_forgotten_is_gone(world: Worlds, events: BpfObject) -> None:
     asyncio.run(run())
 
 
+LOSSES = Needs(
+    maps=(MapNeed(name="events", type=MapType.RINGBUF), MapNeed(name="total", type=MapType.PERCPU_ARRAY)),
+    losses={"events": "total"},
+)
+
+
+def counted(total: BpfMap, number: int) -> None:
+    total.update(bytes(4), struct.pack(f"<{total.info.cpus}Q", number, *[0] * (total.info.cpus - 1)))
+
+
 def test_kernel_losses_between_two_instances_are_counted(world: Worlds, loaded: Loaded, events: BpfObject) -> None:
-    needs = Needs(
-        maps=(MapNeed(name="events", type=MapType.RINGBUF), MapNeed(name="total", type=MapType.PERCPU_ARRAY)),
-        losses={"events": "total"},
-    )
-
-    def counted(total: BpfMap, number: int) -> None:
-        total.update(bytes(4), struct.pack(f"<{total.info.cpus}Q", number, *[0] * (total.info.cpus - 1)))
-
     async def run() -> None:
         async with world() as here:
             with opened(events) as ring, opened(loaded("counters"), "total") as total:
                 counted(total, 100)
                 maps = {"events": ring, "total": total}
-                one = await here.open(ring_counter(needs), maps=maps, grants=consumed("events"))
+                one = await here.open(ring_counter(LOSSES), maps=maps, grants=consumed("events"))
                 counted(total, 103)
                 await one.close()
                 counted(total, 110)
-                two = await here.open(ring_counter(needs), maps=maps, grants=consumed("events"))
+                two = await here.open(ring_counter(LOSSES), maps=maps, grants=consumed("events"))
                 assert (one.cost().kernel_losses, two.cost().kernel_losses) == (3, 7)
                 assert two.cost().streams["events"].kernel_losses == 7
                 await two.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("healthy", ["(i32.const 1)", "(i32.const 0)"], ids=["taken", "given back"])
+def test_kernel_losses_are_counted_once_while_two_versions_overlap(
+    world: Worlds, loaded: Loaded, events: BpfObject, healthy: str
+) -> None:
+    async def run() -> None:
+        async with world() as here:
+            with opened(events) as ring, opened(loaded("counters"), "total") as total:
+                counted(total, 100)
+                maps = {"events": ring, "total": total}
+                one = await here.open(ring_counter(LOSSES), maps=maps, grants=consumed("events"))
+                counted(total, 103)
+                newer = ring_counter(LOSSES, buffer=8192, healthy=healthy)
+                two = None
+                with suppress(ProgramCrashed):
+                    two = await here.open(newer, maps=maps, grants=consumed("events"), old=one)
+                assert (two is None) is ("0" in healthy)
+                counted(total, 110)
+                last = two or one
+                await one.tick()
+                await last.tick()
+                losses = [each.cost().kernel_losses or 0 for each in {one, last}]
+                assert sum(losses) == 10
+                await one.close()
+                await last.close()
 
     asyncio.run(run())
