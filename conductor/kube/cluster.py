@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from conductor.errors import ClusterInvalid, HistoryGone, NotFound
+from conductor.errors import ClusterAway, ClusterInvalid, HistoryGone, NotFound
 from conductor.kube.access import Access
 from conductor.kube.asking import Asking
 from conductor.kube.fence import Fence
@@ -24,6 +24,8 @@ __all__ = ["Cluster"]
 Row = TypeVar("Row")
 WITHIN = 10.0
 """Seconds for a call and all its tries, where the caller says nothing else."""
+PAGE = 30.0
+"""Seconds for each chunk of a list."""
 MERGE = "application/merge-patch+json"
 
 
@@ -69,20 +71,30 @@ class Cluster:
         within: float = 60.0,
     ) -> Listing[Row]:
         """Read all objects in chunks, keeping of each what `keep` answers; None leaves it out."""
-        query = _selection(labels, fields)
-        loop = asyncio.get_running_loop()
-        until = loop.time() + within
-        for whole in (False, False, True):
-            rows: dict[Key, Row] = {}
-            version = ""
-            try:
-                async for page in pages(self._asking, resource, namespace, query, until=until, whole=whole):
-                    rows |= {Key.of(item): row for item in page.items if (row := keep(item)) is not None}
-                    version = page.resource_version
-            except HistoryGone:
-                continue  # between two pages: begin again, at last in one piece
-            return Listing(rows, version)
-        raise HistoryGone(f"list {resource}: its history ended three times while it was read")
+        doing = f"list {resource}"
+        try:
+            async with asyncio.timeout(within):
+                for whole in (False, False, True):
+                    with suppress(HistoryGone):  # between two pages: begin again, at last in one piece
+                        return await self._listed(resource, keep, namespace, _selection(labels, fields), whole)
+        except TimeoutError:
+            raise ClusterAway(f"{doing}: the API server took longer than {within:g} s") from None
+        raise HistoryGone(f"{doing}: its history ended three times while it was read")
+
+    async def _listed(
+        self,
+        resource: Resource,
+        keep: Callable[[Document], Row | None],
+        namespace: str,
+        query: tuple[tuple[str, str], ...],
+        whole: bool,
+    ) -> Listing[Row]:
+        rows: dict[Key, Row] = {}
+        version = ""
+        async for page in pages(self._asking, resource, namespace, query, within=PAGE, whole=whole):
+            rows |= {Key.of(item): row for item in page.items if (row := keep(item)) is not None}
+            version = page.resource_version
+        return Listing(rows, version)
 
     def watching(
         self,

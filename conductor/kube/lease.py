@@ -140,25 +140,30 @@ class Lease:
 
     async def released(self) -> None:
         """Give it back, if it is ours still: the next one need not wait. Says nothing where that fails."""
-        if self.counts.acquired and now() > self._runs_out:
+        if float("-inf") < self._runs_out < now():
             self.counts.overran += 1
             log.error("lease %s: the leader's work stopped only after it had run out", self._key)
         try:
             async with asyncio.timeout(self._every):
-                await self._given_back()
+                if now() < self._runs_out:
+                    await self._given_back()
         except (ConductorError, TimeoutError) as exc:
             log.info("lease %s was not released and runs out by itself: %s", self._key, exc)
         finally:
             self._current = self._seen = None
+            self._runs_out = float("-inf")
 
     async def _given_back(self) -> None:
         for _ in range(2):
-            if self._current is None or (record := LeaseRecord.parse(self._current)).holder != self._identity:
+            # What we hold is not known after a renewal without an answer, nor what a renewal given up has done.
+            self._current = self._current or await self._read(self._every)
+            record = LeaseRecord.parse(self._current or {})
+            if record.holder != self._identity:
                 return
             try:
                 await self._write(replace(record, holder="", renewed=stamp(self._wall())), self._every)
             except ClusterConflict:
-                self._current = await self._read(self._every)  # the renewal that we gave up arrived
+                self._current = None
 
     @property
     def _steady(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -30,19 +29,18 @@ async def pages(
     namespace: str,
     query: tuple[tuple[str, str], ...],
     *,
-    until: float,
+    within: float,
     whole: bool = False,
 ) -> AsyncIterator[Page]:
-    """Answer a list page by page, or `whole`, until that moment of the loop's clock.
+    """Answer a list page by page, or `whole`; each page within so many seconds, however many there are.
 
     Raises `HistoryGone` where it took so long that the rest is gone.
     """
-    loop = asyncio.get_running_loop()
     doing, more = f"list {resource}", ""
     while True:
         extra = () if whole else (("limit", str(LENGTH)), *((("continue", more),) if more else ()))
         asked = Request(method="GET", path=resource.path(namespace), query=(*query, *extra))
-        found = await asking.document(asked, doing, within=until - loop.time())
+        found = await asking.document(asked, doing, within=within)
         metadata = found.get("metadata") or {}
         yield Page(found.get("items") or [], metadata.get("resourceVersion", ""))
         if not (more := metadata.get("continue") or ""):

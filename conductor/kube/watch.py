@@ -52,9 +52,9 @@ class Patience:
     nothing either; only the next request tells."""
     stream: float = 300.0
     """For a stream to end by itself; each lasts up to twice as long."""
-    first: float = 0.25
+    first: float = 1.0
     longest: float = 30.0
-    """Between tries after failures: doubling, spread."""
+    """Between tries: doubling, and spread, as all agents lose their streams when a server restarts."""
 
 
 class Watch(Generic[Row]):
@@ -128,15 +128,14 @@ class Watch(Generic[Row]):
         self._opened = False
         seen: set[Key] = set()
         version = ""
-        until = asyncio.get_running_loop().time() + self._patience.answer
-        async for page in pages(self._asking, self._resource, self._namespace, self._query, until=until):
+        within = self._patience.answer
+        async for page in pages(self._asking, self._resource, self._namespace, self._query, within=within):
             for item in page.items:
                 key = Key.of(item)
                 seen.add(key)
                 if event := self._put(key, item):
                     yield event
             version = version or page.resource_version
-            until = asyncio.get_running_loop().time() + self._patience.answer
         for key in [key for key in self._rows if key not in seen]:
             yield self._gone(key)
         if not version:

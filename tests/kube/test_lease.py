@@ -3,63 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from conductor.errors import LeadershipLost
 from conductor.kube.fence import Fence
 from conductor.kube.leader import lead, lead_for_ever
-from conductor.kube.lease import EAGER, Lease, identity
+from conductor.kube.lease import EAGER
 from conductor.kube.lease_record import LeaseRecord
-from conductor.model.cluster import LEASES, Document, Key
-from tests.fakes import virtual_time
-from tests.fakes.cluster_connection import FakeConnection, FakeServer
+from conductor.model.cluster import LEASES, Document
+from tests.fakes.cluster_connection import FakeServer
+from tests.kube.terms import KEY, SECONDS, Log, a_lease, told
 from tests.kube.worlds import MAPS
-
-KEY = Key("default", "leader")
-SECONDS = 15
-
-
-def told(story: Callable[[FakeServer], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        await story(FakeServer())
-
-    virtual_time.run(whole())
-
-
-def a_lease(connection: FakeConnection, skew: float = 0.0) -> Lease:
-    return Lease(
-        leases=connection.cluster,
-        key=KEY,
-        identity=identity(connection.who),
-        seconds=SECONDS,
-        wall=lambda: datetime.now(UTC) + timedelta(seconds=skew),
-    )
-
-
-class Log:
-    """Terms of all contenders: who, from when, to when."""
-
-    def __init__(self) -> None:
-        self.working: str | None = None
-        self.terms: list[tuple[str, float]] = []
-
-    def work(self, who: str, cleanup: float = 0.5) -> Callable[[Fence], Awaitable[None]]:
-        async def work(fence: Fence) -> None:
-            assert self.working is None, f"{who} begins while {self.working} works"
-            fence.check()
-            self.working = who
-            self.terms.append((who, asyncio.get_running_loop().time()))
-            try:
-                await asyncio.Event().wait()
-            finally:
-                await asyncio.sleep(cleanup)
-                self.working = None
-
-        return work
 
 
 @pytest.mark.parametrize("skew", [-86400.0, 86400.0])
@@ -164,6 +119,21 @@ def test_a_cancelled_leader_renews_while_its_work_stops_and_then_gives_back() ->
     told(story)
 
 
+def test_a_leader_that_ends_after_a_renewal_without_an_answer_gives_it_back() -> None:
+    async def story(s: FakeServer) -> None:
+        client, log = s.client("n1"), Log()
+        async with asyncio.TaskGroup() as group:
+            leading = group.create_task(lead(a_lease(client), log.work("n1")))
+            await asyncio.sleep(1)
+            client.loses = 1
+            await asyncio.sleep(3)
+            leading.cancel()
+        record = LeaseRecord.parse(await client.cluster.get(LEASES, KEY.name, namespace=KEY.namespace) or {})
+        assert record.holder == ""
+
+    told(story)
+
+
 def test_the_work_s_own_sends_are_refused_once_leadership_is_over() -> None:
     async def story(s: FakeServer) -> None:
         client = s.client("n1")
@@ -217,53 +187,5 @@ def test_of_many_candidates_few_look_often() -> None:
         assert sent < many + 4 * EAGER * 60 / (SECONDS / 6)
         record = LeaseRecord.parse(await clients[0].cluster.get(LEASES, KEY.name, namespace=KEY.namespace) or {})
         assert record.candidates == many
-
-    told(story)
-
-
-def trouble(rng: random.Random, server: FakeServer, client: FakeConnection) -> None:
-    """Make or mend something."""
-    happenings: tuple[Callable[[], None], ...] = (
-        client.cut.stop,
-        client.cut.go_on,
-        client.cut.go_on,
-        lambda: setattr(client, "delay", rng.choice((0, 0, 0.5, 3))),
-        lambda: setattr(client, "loses", rng.randrange(4)),
-        server.frozen.stop,
-        server.frozen.go_on,
-        server.frozen.go_on,
-        lambda: setattr(server, "down", not server.down),
-    )
-    rng.choice(happenings)()
-
-
-@pytest.mark.parametrize("seed", range(25))
-def test_never_two_at_once_and_at_last_one(seed: int) -> None:
-    rng = random.Random(seed)
-
-    async def story(s: FakeServer) -> None:
-        log = Log()
-        clients = [s.client(f"n{number}") for number in range(3)]
-        leases = [a_lease(client, skew=rng.uniform(-1000, 1000)) for client in clients]
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(lead_for_ever(lease, log.work(client.who)))
-                for lease, client in zip(leases, clients, strict=True)
-            ]
-            for _ in range(120):
-                await asyncio.sleep(rng.uniform(0, SECONDS))
-                trouble(rng, s, rng.choice(clients))
-            s.down = False
-            s.frozen.go_on()
-            for client in clients:
-                client.cut.go_on()
-                client.delay = client.loses = 0
-            await asyncio.sleep(4 * SECONDS)
-            assert log.working is not None
-            assert sum(lease.counts.held for lease in leases) == 1
-            assert all(lease.counts.overran == 0 for lease in leases)
-            for task in tasks:
-                task.cancel()
-        assert len(log.terms) > 1
 
     told(story)
