@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -14,11 +14,12 @@ from conductor.errors import ConductorError
 from conductor.managers.addresses import AddressBook
 from conductor.managers.bus import Bus
 from conductor.managers.cgroups import CgroupWalk, v2_root, walk
+from conductor.managers.cluster_cache import ClusterCache
 from conductor.managers.kernel_tasks import beside
 from conductor.managers.names_file import NamesFile
 from conductor.model.events import Event, FactsChanged, InterfacesChanged
 from conductor.model.facts import Container, HostFacts, Interface, Workload
-from conductor.ports import InterfaceSource
+from conductor.ports import ClusterFacts, InterfaceSource
 
 __all__ = ["CacheManager"]
 
@@ -43,9 +44,13 @@ class CacheManager:
         bus: Bus | None,
         cgroup_mount: Path,
         resync: float,
+        cluster: ClusterCache | None = None,
     ) -> None:
         self._source, self._bus, self._resync = interfaces, bus, resync
-        self._addresses = AddressBook(node=Workload(kind="Node", name=node_name))
+        self.cluster = cluster
+        """What a cluster tells; None without one."""
+        known = cluster.workload if cluster else None
+        self._addresses = AddressBook(node=Workload(kind="Node", name=node_name), cluster=known)
         self._names = NamesFile(names_file) if names_file else None
         self._cgroup_mount = cgroup_mount
         self._walk = CgroupWalk()
@@ -69,30 +74,46 @@ class CacheManager:
         bus: Bus | None = None,
         cgroup_mount: Path = Path("/sys/fs/cgroup"),
         resync: float = RESYNC_SECONDS,
+        facts: ClusterFacts | None = None,
     ) -> AsyncIterator[Self]:
-        """Know the facts of this machine while the body runs; they were looked at once before it begins."""
-        self = cls(
-            interfaces=interfaces,
-            node_name=node_name,
-            names_file=names_file,
-            bus=bus,
-            cgroup_mount=cgroup_mount,
-            resync=resync,
-        )
-        await self._look_at_all()
+        """Know the facts of this machine while the body runs; they were looked at once before it begins.
+
+        With `facts` those of a cluster too, as they come: nobody waits for an API server.
+        """
+        async with AsyncExitStack() as stack:
+            cluster = None
+            if facts is not None:
+                cluster = await stack.enter_async_context(ClusterCache.running(facts=facts, publish=_teller(bus)))
+            self = cls(
+                interfaces=interfaces,
+                node_name=node_name,
+                names_file=names_file,
+                bus=bus,
+                cgroup_mount=cgroup_mount,
+                resync=resync,
+                cluster=cluster,
+            )
+            await self._look_at_all()
+            await stack.enter_async_context(self._looking())
+            yield self
+
+    @asynccontextmanager
+    async def _looking(self) -> AsyncIterator[None]:
         work = {
             "facts: interfaces": self._watch_interfaces(),
             "facts: all": self._look_again(),
             "facts: names": self._watch_names(),
             "facts: cgroups": self._watch_misses(),
         }
-        async with beside(work, before_end=_nothing):
-            yield self
+        async with beside(work):
+            yield
 
     # --- ports.Lookup ---------------------------------------------------------------------------------------------
 
     def workloads(self, addresses: Sequence[bytes]) -> list[Workload | None]:
         """Who stands behind each address (16 bytes each, IPv4 as v4-mapped); None where nobody knows."""
+        if self.cluster is not None and any(map(self._addresses.is_foreign, addresses)):
+            self.cluster.want()
         return self._addresses.workloads(addresses)
 
     def is_local(self, addresses: Sequence[bytes]) -> list[bool]:
@@ -103,6 +124,8 @@ class CacheManager:
         """Which container each cgroup id is; an id never seen before is looked for soon."""
         seen = self._walk
         found = [seen.containers.get(cgroup_id) for cgroup_id in cgroup_ids]
+        if self.cluster is not None:
+            found = [container and self.cluster.named(container) for container in found]
         unknown = [one for one in cgroup_ids if one not in seen.seen and one not in self._absent]
         if unknown and len(self._wanted) < MOST_WANTED:
             self._wanted.update(unknown)
@@ -112,18 +135,9 @@ class CacheManager:
 
     # --- for the agent --------------------------------------------------------------------------------------------
 
-    def learn(self, layer: str, facts: Mapping[bytes, Workload | None]) -> None:
-        """Put facts of a layer (`kubernetes`) above those of the machine; None forgets an address."""
-        self._addresses.learn(layer, facts)
-
     def interfaces(self) -> tuple[Interface, ...]:
         """Interfaces of this host as last seen."""
         return self._interfaces
-
-    @property
-    def evicted(self) -> int:
-        """Addresses that had to be forgotten for room."""
-        return self._addresses.evicted
 
     def problems(self) -> tuple[str, ...]:
         """A line per thing amiss: bad lines of the names file, a tree too large, no answer about interfaces."""
@@ -132,7 +146,7 @@ class CacheManager:
             lines.append(f"there are more cgroups than the {len(self._walk.seen)} that are looked at")
         if self._interface_problem:
             lines.append(f"interfaces could not be read: {self._interface_problem}")
-        return tuple(lines)
+        return (*lines, *(self.cluster.problems() if self.cluster else ()))
 
     # --- looking --------------------------------------------------------------------------------------------------
 
@@ -218,5 +232,11 @@ def _host(node: str) -> HostFacts:
     )
 
 
-async def _nothing() -> None:
-    pass
+def _teller(bus: Bus | None) -> Callable[[], Awaitable[None]]:
+    """Tell on the bus, where there is one, that facts changed."""
+
+    async def tell() -> None:
+        if bus is not None:
+            await bus.publish(FactsChanged())
+
+    return tell

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-__all__ = ["EXTERNAL", "Container", "ContainerProcess", "HostFacts", "Interface", "Workload"]
+__all__ = [
+    "EXTERNAL",
+    "Claim",
+    "Container",
+    "ContainerProcess",
+    "HostFacts",
+    "Interface",
+    "Owner",
+    "Pod",
+    "Workload",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +32,46 @@ EXTERNAL = Workload(kind="External", name="external")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """The controller of a pod whose own controller has to be asked for."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What an object of a cluster says about addresses: who stands behind them, since when."""
+
+    addresses: tuple[bytes, ...]
+    """16 bytes each, IPv4 as v4-mapped."""
+    workload: Workload
+    """The top one; where `asks` is there, the one below it."""
+    asks: Owner | None = None
+    since: int = 0
+    """Unix seconds at which the object was made: of two that claim an address the later one has it."""
+    leaving: bool = False
+    """It is being deleted: another one that claims its addresses has them."""
+    host: Claim | None = None
+    """Whose machine it runs on: the node, by its own addresses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """A pod of this node."""
+
+    namespace: str
+    name: str
+    uids: tuple[str, ...]
+    """Its UID; for a static pod also the one by which its cgroups are named."""
+    claim: Claim
+    labels: Mapping[str, str] = field(default_factory=dict)
+    containers: Mapping[str, str] = field(default_factory=dict)
+    """Names by container id, of 64 hexadecimal digits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
     """A container by its cgroup."""
 
@@ -28,6 +79,11 @@ class Container:
     cgroup_id: int
     pod_uid: str = ""
     path: str = ""
+    name: str = ""
+    """Its name in the pod; empty where no cluster tells, as the next three."""
+    pod: str = ""
+    namespace: str = ""
+    workload: Workload | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

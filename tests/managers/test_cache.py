@@ -46,18 +46,6 @@ async def test_a_names_file_is_read_again_when_it_changes(tmp_path: Path) -> Non
         assert cache.problems() == ()
 
 
-async def test_what_was_learned_stands_above_the_machine_and_is_forgotten(tmp_path: Path) -> None:
-    async with CacheManager.running(
-        interfaces=FakeInterfaces(ETH0), node_name="node-1", cgroup_mount=tmp_path
-    ) as cache:
-        pod = Workload(kind="Deployment", name="cart", namespace="shop")
-        own = address_of("10.0.0.1")
-        cache.learn("kubernetes", {own: pod})
-        assert cache.workloads([own]) == [pod]
-        cache.learn("kubernetes", {own: None})
-        assert cache.workloads([own]) == [NODE]
-
-
 async def test_interfaces_that_change_are_told(tmp_path: Path) -> None:
     source, bus = FakeInterfaces(), Bus()
     async with CacheManager.running(interfaces=source, node_name="n", bus=bus, cgroup_mount=tmp_path) as cache:
