@@ -20,20 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.certificates import Authority, private_key
+from tests.cluster.commands import AUDIT, api_server, etcd
 from tests.cluster.process import Server, free_ports
 
 __all__ = ["ASSETS", "Document", "Testbed"]
 
 ASSETS = "KUBEBUILDER_ASSETS"
-AUDIT = """
-apiVersion: audit.k8s.io/v1
-kind: Policy
-omitStages: [RequestReceived]
-rules:
-- level: None
-  verbs: [get, list, watch]
-- level: RequestResponse
-"""
 Document = dict[str, Any]
 
 
@@ -45,15 +37,21 @@ class Testbed:
     def __init__(self, *, folder: Path, binaries: Path) -> None:
         self.folder, self.binaries = folder, binaries
         self.audit_log = folder / "audit.log"
-        self._etcd_port, self._peer_port, self.port = free_ports(3)
+        self._etcd_port, peer, self.port = free_ports(3)
         self.server = f"https://127.0.0.1:{self.port}"
         self._authority = Authority.made(folder)
         self._authority.issue("server", "kube-apiserver", server=True)
         self.admin_certificate = self._authority.issue("admin", "admin", "system:masters")
         private_key(folder / "accounts.key")
         (folder / "audit.yaml").write_text(AUDIT)
-        self.etcd = Server(name="etcd", command=self._etcd_command(), log=folder / "etcd.log")
-        self.api = Server(name="kube-apiserver", command=self._api_command(), log=folder / "api.log")
+        self.etcd = Server(
+            name="etcd", command=etcd(binaries, folder, port=self._etcd_port, peer_port=peer), log=folder / "etcd.log"
+        )
+        self.api = Server(
+            name="kube-apiserver",
+            command=api_server(binaries, folder, port=self.port, etcd_port=self._etcd_port),
+            log=folder / "api.log",
+        )
         self._trust = ssl.create_default_context(cafile=str(self.authority))
         self._trust.load_cert_chain(*map(str, self.admin_certificate))
 
@@ -214,49 +212,6 @@ class Testbed:
     def audited(self) -> list[Document]:
         """Every change that was asked for so far, in the order of the log (which is not that of commits)."""
         return [json.loads(line) for line in self.audit_log.read_text().splitlines()]
-
-    # --- how they are started ---------------------------------------------------------------------------------------
-
-    def _etcd_command(self) -> list[str]:
-        client, peer = f"http://127.0.0.1:{self._etcd_port}", f"http://127.0.0.1:{self._peer_port}"
-        return [
-            str(self.binaries / "etcd"),
-            f"--data-dir={self.folder / 'etcd'}",
-            f"--listen-client-urls={client}",
-            f"--advertise-client-urls={client}",
-            f"--listen-peer-urls={peer}",
-            f"--initial-advertise-peer-urls={peer}",
-            f"--initial-cluster=default={peer}",
-            "--unsafe-no-fsync",
-            "--log-level=warn",
-        ]
-
-    def _api_command(self) -> list[str]:
-        folder = self.folder
-        return [
-            str(self.binaries / "kube-apiserver"),
-            f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
-            "--etcd-compaction-interval=0",  # history goes when a test says so
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
-            "--endpoint-reconciler-type=none",
-            f"--secure-port={self.port}",
-            f"--tls-cert-file={folder / 'server.crt'}",
-            f"--tls-private-key-file={folder / 'server.key'}",
-            f"--client-ca-file={folder / 'ca.crt'}",
-            "--authorization-mode=Node,RBAC",
-            "--service-account-issuer=https://kubernetes.default.svc",
-            f"--service-account-key-file={folder / 'accounts.key'}",
-            f"--service-account-signing-key-file={folder / 'accounts.key'}",
-            "--service-cluster-ip-range=10.96.0.0/16",
-            "--disable-admission-plugins=ServiceAccount",  # its accounts would come from the controller manager
-            f"--audit-policy-file={folder / 'audit.yaml'}",
-            f"--audit-log-path={self.audit_log}",
-            "--audit-log-mode=blocking",
-            "--shutdown-delay-duration=0s",
-            "--profiling=false",
-            "--v=0",
-        ]
 
     def _etcd_answers(self) -> bool:
         try:

@@ -17,6 +17,8 @@ class Proxy:
         self._fair = asyncio.Event()
         self._fair.set()
         self.port = 0
+        self.delay = 0.0
+        """Seconds that bytes take, each way."""
 
     @classmethod
     @asynccontextmanager
@@ -52,6 +54,7 @@ class Proxy:
         try:
             with suppress(OSError):
                 while data := await reader.read(1 << 16):
+                    await asyncio.sleep(self.delay)
                     await self._fair.wait()
                     writer.write(data)
                     await writer.drain()

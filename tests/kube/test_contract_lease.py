@@ -183,6 +183,17 @@ def test_a_server_that_is_shortly_away_costs_no_leadership(world: World) -> None
     world.run(story)
 
 
+def test_a_slow_way_to_the_server_costs_no_leadership(world: World) -> None:
+    async def story(w: World) -> None:
+        async with contending(w, *THREE) as c:
+            first = await c.a_leader()
+            c.clients[first].slow(SECONDS / 10)
+            await asyncio.sleep(3 * SECONDS)
+            assert (c.leading, len(c.terms)) == (first, 1)
+
+    world.run(story)
+
+
 def test_a_deleted_lease_is_lost_and_won_again(world: World) -> None:
     async def story(w: World) -> None:
         async with contending(w, *THREE) as c, w.client("n4") as admin:

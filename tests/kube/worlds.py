@@ -11,7 +11,7 @@ from conductor.kube.cluster import Cluster
 from conductor.model.cluster import Document, Resource
 from tests.cluster.testbed import Testbed
 from tests.fakes import virtual_time
-from tests.fakes.cluster_connection import FakeServer
+from tests.fakes.cluster_connection import FakeConnection, FakeServer
 from tests.kube.proxy import Proxy
 
 __all__ = ["MAPS", "PROBES", "Client", "FakeWorld", "RealWorld", "Story", "World"]
@@ -33,6 +33,9 @@ class Client(Protocol):
     def cluster(self) -> Cluster: ...
     def cut(self) -> None: ...
     def heal(self) -> None: ...
+    def slow(self, seconds: float) -> None:
+        """Let everything take so much longer, each way."""
+        ...
 
 
 class World(Protocol):
@@ -66,7 +69,7 @@ class FakeWorld:
     @asynccontextmanager
     async def client(self, node: str) -> AsyncIterator[Client]:
         connection = self.server.client(node)
-        yield FakeClient(connection.cluster, connection.cut.stop, connection.cut.go_on)
+        yield Wire(connection.cluster, connection, connection.cut.stop, connection.cut.go_on)
 
     @asynccontextmanager
     async def frozen(self) -> AsyncIterator[None]:
@@ -82,9 +85,16 @@ class FakeWorld:
         self.server.start()
 
 
-class FakeClient:
-    def __init__(self, cluster: Cluster, cut: Callable[[], None], heal: Callable[[], None]) -> None:
-        self.cluster, self.cut, self.heal = cluster, cut, heal
+class Wire:
+    """A client in either world."""
+
+    def __init__(
+        self, cluster: Cluster, way: FakeConnection | Proxy, cut: Callable[[], None], heal: Callable[[], None]
+    ) -> None:
+        self.cluster, self._way, self.cut, self.heal = cluster, way, cut, heal
+
+    def slow(self, seconds: float) -> None:
+        self._way.delay = seconds
 
 
 class RealWorld:
@@ -108,7 +118,7 @@ class RealWorld:
             address = f"https://127.0.0.1:{proxy.port}"
             kubeconfig = self.testbed.agent(node, namespace=self.namespace, server=address)
             async with Cluster.connected(kubeconfig=kubeconfig) as cluster:
-                yield FakeClient(cluster, proxy.cut, proxy.heal)
+                yield Wire(cluster, proxy, proxy.cut, proxy.heal)
 
     @asynccontextmanager
     async def frozen(self) -> AsyncIterator[None]:
