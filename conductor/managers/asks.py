@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from conductor.managers.wake import Wake
 
-__all__ = ["Asks"]
+__all__ = ["Asks", "Overtaken"]
+
+T = TypeVar("T")
 
 
 class Asks:
@@ -49,6 +54,21 @@ class Asks:
             await self.wake.wait()
         self.wake.set()
 
+    async def unless_newer(self, number: int, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for something outside. Raises `Overtaken` when something else is asked for: it may not be wanted now."""
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(_contained(work), name="something outside")
+            newer = group.create_task(self.newer_than(number), name="newer request")
+            await asyncio.wait({task, newer}, return_when=asyncio.FIRST_COMPLETED)
+            task.cancel()
+            newer.cancel()
+        if task.cancelled():
+            raise Overtaken
+        outcome = task.result()
+        if isinstance(outcome, _Failure):
+            raise outcome.error
+        return outcome
+
     async def rest(self, seconds: float | None) -> None:
         """Wait until woken, or for so long."""
         try:
@@ -56,3 +76,20 @@ class Asks:
                 await self.wake.wait()
         except TimeoutError:
             pass
+
+
+class Overtaken(Exception):
+    """Something else was asked for meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: Exception
+
+
+async def _contained(work: Coroutine[Any, Any, T]) -> T | _Failure:
+    """Keep a failure from ending the group that waits: it is raised by who asked."""
+    try:
+        return await work
+    except Exception as exc:  # noqa: BLE001 - handed over
+        return _Failure(exc)

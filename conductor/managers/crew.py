@@ -8,10 +8,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 
 from conductor.errors import BudgetExceeded
+from conductor.managers.aim import Aim
 from conductor.managers.book import WishBook
 from conductor.managers.bus import Bus, Subscription
 from conductor.managers.kernel_desk import KernelDesk
-from conductor.managers.life import Aim, Life
+from conductor.managers.life import Life
 from conductor.managers.opened import Maker
 from conductor.model.events import Event, KernelChanged, ProgramGone, RoadChanged
 from conductor.model.ids import Name

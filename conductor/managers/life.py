@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
 
 from conductor.errors import BudgetExceeded, ConductorError, MapMissing, ProgramStuck
-from conductor.managers.asks import Asks
+from conductor.managers.aim import Aim
+from conductor.managers.asks import Asks, Overtaken
 from conductor.managers.opened import Maker, Opened
 from conductor.managers.patience import HOPELESS_SECONDS, Patience
 from conductor.managers.spent import Spent
@@ -24,24 +23,9 @@ from conductor.plan.conditions import condition_of, noted
 from conductor.plan.halves import Resolved
 from conductor.plan.images import digest_of, image_of
 
-__all__ = ["Aim", "Life"]
-
-T = TypeVar("T")
+__all__ = ["Life"]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Aim:
-    """Where a program should be brought."""
-
-    spec: UserProgramSpec
-    source: Source
-    generation: int = 1
-    stopped: bool = False
-    overlap: bool = field(default=True, compare=False)
-    resolved: Resolved | None = field(default=None, compare=False)
-    """Known when the spec was checked already."""
 
 
 class Life:
@@ -85,6 +69,11 @@ class Life:
     def tried(self) -> bool:
         """Whether it had an outcome once."""
         return self._asks.answered > 0
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether what was asked last had an outcome."""
+        return self._asks.answered >= self._asks.latest
 
     @property
     def is_up(self) -> bool:
@@ -252,7 +241,7 @@ class Life:
     async def _try(self, asked: int, aim: Aim, group: asyncio.TaskGroup) -> float | None:
         try:
             await self._bring_up(asked, aim, group)
-        except _Interrupted:
+        except Overtaken:
             return 0.0
         except Exception as exc:  # noqa: BLE001 - every failure becomes a condition; that of an agent's bug too
             pause = await self._fail(aim, exc)
@@ -273,7 +262,7 @@ class Life:
         is_update = self.is_up
         await self._standing.say_starting(is_update=is_update)
         if resolved.grants:  # who needs no map waits for no kernel daemon, however slow
-            await self._unless_asked(asked, self._maker.desk.synced())
+            await self._asks.unless_newer(asked, self._maker.desk.synced())
         if not aim.overlap:
             await self._shut()
         old = self._opened
@@ -326,25 +315,10 @@ class Life:
         """Have the image pulled. A wish that was pinned to its digest by that is another aim: it interrupts."""
         image = image_of(aim.spec)
         await self._standing.say_pulling(image.url if image else "", is_update=self.is_up)
-        settled = await self._unless_asked(asked, self._maker.pins.settle(aim.source, aim.spec))
+        settled = await self._asks.unless_newer(asked, self._maker.pins.settle(aim.source, aim.spec))
         self.note = settled.note
         if settled.moved:
-            raise _Interrupted
-
-    async def _unless_asked(self, asked: int, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for something outside; a new request ends the waiting, as what was waited for may not be wanted now."""
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(_contained(work), name=f"waits:{self.name}")
-            newer = group.create_task(self._asks.newer_than(asked), name=f"asked:{self.name}")
-            await asyncio.wait({task, newer}, return_when=asyncio.FIRST_COMPLETED)
-            task.cancel()
-            newer.cancel()
-        if task.cancelled():
-            raise _Interrupted
-        outcome = task.result()
-        if isinstance(outcome, _Failure):
-            raise outcome.error
-        return outcome
+            raise Overtaken
 
     async def _shut(self) -> None:
         opened, self._opened = self._opened, None
@@ -368,20 +342,3 @@ class Life:
         if str(failure) != str(self._tick_failure):
             self._tick_failure = failure
             self._asks.wake.set()
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    error: Exception
-
-
-async def _contained(work: Coroutine[Any, Any, T]) -> T | _Failure:
-    """Keep a failure from ending the group that waits: it is raised by who asked."""
-    try:
-        return await work
-    except Exception as exc:  # noqa: BLE001 - handed over
-        return _Failure(exc)
-
-
-class _Interrupted(Exception):
-    """Something else was asked for meanwhile."""
