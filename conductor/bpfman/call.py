@@ -82,6 +82,11 @@ async def _outcome(channel: OneConnection, method: Method[Reply], request: Messa
         return call.failed(f"the kernel daemon did not answer {method.name} within {method.seconds:g} s")
     except _GONE as error:
         return call.failed(f"the connection to the kernel daemon ended: {error}")
+    except AttributeError as error:
+        if error.name != "_transport":
+            raise
+        # grpclib takes that from a connection which ended, and who was about to use it meets its absence.
+        return call.failed("the connection to the kernel daemon ended before it was used")
 
 
 def _is_no_answer(error: GRPCError) -> bool:

@@ -96,7 +96,9 @@ class Assistant:
             try:
                 async with asyncio.timeout(_PATIENCE):
                     listed = await self._list()
-            except _AWAY as error:
+            except (*_AWAY, AttributeError) as error:
+                if isinstance(error, AttributeError) and error.name != "_transport":
+                    raise  # that one grpclib takes from a connection which ended before it was used
                 self._tell(
                     f"bpfman at {self._bpfman} does not tell what it holds: {str(error) or type(error).__name__}"
                 )
