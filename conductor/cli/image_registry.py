@@ -6,9 +6,10 @@ import asyncio
 import functools
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,7 +47,9 @@ def with_registry(function: Callable[..., Awaitable[Any]]) -> Command:
 
     options: tuple[Any, ...] = (
         click.option("--password-stdin", is_flag=True, help="Read the password from standard input."),
-        click.option("--username", metavar="NAME", help="Name at the registry; default: docker's config file."),
+        click.option(
+            "--username", metavar="NAME", help="Name at the registry; default: who docker or podman is logged in as."
+        ),
         click.option("--registries", metavar="FILE", help="Mirrors, CAs and plain-http hosts. [CONDUCTOR_REGISTRIES]"),
     )
     command: Command = run
@@ -76,8 +79,19 @@ async def _client(config: Config) -> AsyncIterator[RegistryClient]:
     from conductor.oci.client import RegistryClient  # noqa: PLC0415 - aiohttp is slow to import, and --help needs none
 
     registries = RegistriesConfig.read(config.images.registries, environ=os.environ)
+    if registries.auth is None:
+        registries = replace(registries, auth=_login(os.environ))
     async with RegistryClient.opened(registries=registries) as client:
         yield client
+
+
+def _login(environ: Mapping[str, str]) -> Path | None:
+    """Find where `docker login` or `podman login` of whoever asks wrote; None where nobody logged in."""
+    home = Path(environ.get("HOME") or "/nonexistent")
+    told = [Path(environ["REGISTRY_AUTH_FILE"])] if environ.get("REGISTRY_AUTH_FILE") else []
+    podman = Path(environ.get("XDG_RUNTIME_DIR") or home / ".config") / "containers/auth.json"
+    docker = Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
+    return next((path for path in (*told, podman, docker) if path.is_file()), None)
 
 
 class Bars:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from conductor.cli import shapes
+from conductor.cli.load import outcome
 from conductor.cli.output import Format, note, output_option, show
 from conductor.cli.programs import PROGRAMS
 from conductor.cli.session import ProgramName, with_agent
@@ -68,15 +69,15 @@ async def restart(agent: Agent, *, names: Sequence[str], form: Format) -> int:
 
 
 async def _shown(names: Sequence[str], call: Callable[[str], Awaitable[ProgramStatus]], form: Format) -> int:
-    documents = []
+    statuses = []
 
     async def one(name: str) -> None:
-        documents.append(shapes.program(await call(name)))
+        statuses.append(await call(name))
 
     code = await _each(names, one)
-    if documents:
-        show(documents, PROGRAMS, form)
-    return code
+    if statuses:
+        show([shapes.program(status) for status in statuses], PROGRAMS, form)
+    return max(code, *(outcome(status) for status in statuses), 0)
 
 
 async def _each(names: Sequence[str], call: Callable[[str], Awaitable[None]]) -> int:

@@ -22,7 +22,7 @@ from conductor.model.status import ProgramStatus, State
 if TYPE_CHECKING:
     from conductor.client import Agent, Wish
 
-__all__ = ["load", "module_of", "report", "wish_options"]
+__all__ = ["load", "module_of", "outcome", "report", "wish_options"]
 
 _OPTIONS = (
     click.option(
@@ -133,8 +133,12 @@ def module_of(module: str) -> Path | str:
 
 def report(status: ProgramStatus, form: Format) -> int:
     """Print what became of a program; 1 where it failed."""
-    document = shapes.program(status)
-    show_program(document, form)
+    show_program(shapes.program(status), form)
+    return outcome(status)
+
+
+def outcome(status: ProgramStatus) -> int:
+    """Say on standard error what became of a program, where there is something to say; answer 1 where it failed."""
     condition = status.condition
     if condition.state in (State.FAILED, State.QUARANTINED):
         note(f"conductor: {status.spec.name} failed: {condition.message or condition.reason}")

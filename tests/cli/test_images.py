@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -97,6 +98,35 @@ def test_a_password_comes_from_standard_input_and_is_shown_nowhere(conduct: Cond
         pushed = conduct("image", "push", ref, "--username", "me", "--password-stdin", stdin="s3cret-word\n")
         assert pushed.code == 0
     assert "s3cret-word" not in refused.out + refused.err + pushed.out + pushed.err
+
+
+@pytest.mark.parametrize(
+    ("variable", "place"),
+    [
+        ("HOME", ".docker/config.json"),
+        ("HOME", ".config/containers/auth.json"),
+        ("DOCKER_CONFIG", "config.json"),
+        ("XDG_RUNTIME_DIR", "containers/auth.json"),
+        ("REGISTRY_AUTH_FILE", ""),
+    ],
+)
+def test_who_is_logged_in_by_docker_or_podman_needs_no_password(
+    conduct: Conduct, module: Path, monkeypatch: pytest.MonkeyPatch, variable: str, place: str
+) -> None:
+    tmp_path = module.parent
+    for name in ("DOCKER_CONFIG", "XDG_RUNTIME_DIR", "REGISTRY_AUTH_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
+    monkeypatch.setenv(variable, str(tmp_path / "login"))
+    with served_registry(users={"me": "s3cret-word"}) as registry:
+        ref = f"{registry.address}/tools/a:v1"
+        conduct("image", "build", "wasm", module, ref)
+        assert conduct("image", "push", ref).code == 1
+        path = tmp_path / "login" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        auth = base64.b64encode(b"me:s3cret-word").decode()
+        path.write_text(json.dumps({"auths": {registry.address: {"auth": auth}}}))
+        assert conduct("image", "push", ref).code == 0
 
 
 def test_a_signature_is_made_and_found(

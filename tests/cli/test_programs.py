@@ -115,6 +115,12 @@ def test_a_program_that_fails_is_shown_and_leaves_with_1(agent: Conduct) -> None
     assert said.err == "conductor: broken failed: it is broken: load another\n"
 
 
+def test_only_images_have_a_pull_policy(agent: Conduct) -> None:
+    agent(*LOAD)
+    said = agent("update", "flows", "--pull-policy", "Always")
+    assert (said.code, said.err) == (1, "conductor: --pull-policy: flows comes from no image\n")
+
+
 def test_what_the_agent_refuses_is_one_sentence(agent: Conduct) -> None:
     agent(*LOAD)
     said = agent("load", "builtin", "service_map", "--name", "flows")
