@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from conductor.errors import ConductorError
+from conductor.errors import ConductorError, PrivilegesKept
 from conductor.model.image import Credentials, ImageKind, Reference
 from conductor.model.kernel import PullPolicy
 from conductor.oci.client import RegistryClient
@@ -130,11 +130,17 @@ def _give_up() -> None:
     ):
         resource.setrlimit(what, (most, most))
     is_root = os.geteuid() == 0
-    drop(
-        Identity(uid=NOBODY, gid=NOBODY)
-        if is_root
-        else Identity(uid=os.geteuid(), gid=os.getegid(), groups=tuple(os.getgroups()))
-    )
+    try:
+        drop(
+            Identity(uid=NOBODY, gid=NOBODY)
+            if is_root
+            else Identity(uid=os.geteuid(), gid=os.getegid(), groups=tuple(os.getgroups()))
+        )
+    except PrivilegesKept as exc:
+        raise PrivilegesKept(
+            f"images are pulled by a child that gives up every right, and it could not: {exc}; give the loader "
+            "CAP_SETUID, CAP_SETGID and CAP_SETPCAP too, or send it files"
+        ) from exc
     _tie_to_parent()
 
 
