@@ -1,34 +1,23 @@
 """Every command that the documents show is run as it stands there, but for the places, which are those of one test.
 
-README.md, wasm.md and contributing.md have tests of their own: tests/e2e/test_readme.py, tests/sdk/test_guide.py and
-test_contributing.py beside this one.
+README.md, wasm.md, contributing.md and images.md have tests of their own: tests/e2e/test_readme.py,
+tests/sdk/test_guide.py, test_contributing.py and test_images.py beside this one.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.docs.reading import DOCS, ROOT, commands
+from tests.docs.shell import environment
 from tests.e2e.node import Node
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
-ELSEWHERE = {"wasm.md", "contributing.md"}
+ELSEWHERE = {"wasm.md", "contributing.md", "images.md"}
 DOCUMENTS = [path for path in sorted(DOCS.glob("*.md")) if path.name not in ELSEWHERE and commands(path.read_text())]
-
-
-def environment(node: Node, place: Path) -> dict[str, str]:
-    """Variables that send every command to the node, and a `conductor` and a `sudo` on the way."""
-    for name, script in {"conductor": f'exec {sys.executable} -m conductor "$@"', "sudo": 'exec "$@"'}.items():
-        (place / name).write_text(f"#!/bin/sh\n{script}\n")
-        (place / name).chmod(0o755)
-    places = {f"CONDUCTOR_{flag[2:].replace('-', '_').upper()}": value for flag, value in node.paths().items()}
-    path = f"{place}:{os.environ['PATH']}"
-    return os.environ | places | {"CONDUCTOR_HTTP_ADDRESS": f"127.0.0.1:{node.port}", "PATH": path}
 
 
 def test_no_document_is_forgotten() -> None:
