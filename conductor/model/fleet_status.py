@@ -87,7 +87,7 @@ class FleetCounts:
     desired: int = 0
     """Nodes that the selector takes."""
     updated: int = 0
-    """That are to run what the spec says now."""
+    """That run what the spec says now."""
     ready: int = 0
     """That run what they are to run."""
     failed: int = 0

@@ -1,0 +1,261 @@
+"""How a change comes to the nodes: who tries it, when it goes on, and what takes it back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from conductor.model.fleet import FleetKey
+from conductor.model.fleet_status import FleetStatus, Phase
+from conductor.model.fleet_strategy import Share, Strategy
+from conductor.model.status import State
+from tests.fakes.fleet import Fleet
+
+QUICK = Strategy(soak=0.0)
+SOAK = Strategy(soak=30.0)
+
+
+def a_fleet(*nodes: str, strategy: Strategy = QUICK) -> tuple[Fleet, FleetKey]:
+    """A fleet on which version A has come to its end."""
+    fleet = Fleet(*nodes)
+    key = fleet.apply("p", "A", strategy=strategy)
+    fleet.run(strategy.soak)
+    assert fleet.status(key).phase is Phase.IDLE
+    assert set(fleet.assigned(key).values()) == {"A"}
+    return fleet, key
+
+
+def reason(status: FleetStatus, type_: str) -> tuple[bool, str]:
+    found = status.condition(type_)
+    assert found is not None
+    return found.status, found.reason
+
+
+def test_a_first_version_comes_to_all_nodes_by_a_canary() -> None:
+    fleet = Fleet("n1", "n2", "n3")
+    key = fleet.apply("p", "A", strategy=SOAK)
+    fleet.settle()
+    assert fleet.assigned(key) == {"n1": "A"}
+    fleet.answer()
+    fleet.settle()
+    assert fleet.status(key).phase is Phase.SOAKING
+    assert fleet.plan().later == {key: fleet.now + 30}
+    fleet.now += 30
+    fleet.run()
+    assert fleet.assigned(key) == dict.fromkeys(["n1", "n2", "n3"], "A")
+    status = fleet.status(key)
+    assert (status.phase, status.revision) == (Phase.IDLE, status.update_revision)
+    assert reason(status, "Ready") == (True, "Running")
+    assert reason(status, "Progressing") == (False, "Complete")
+    assert status.nodes.updated == status.nodes.ready == status.nodes.desired == 3
+
+
+def test_a_soak_is_as_long_as_asked_for() -> None:
+    fleet, key = a_fleet("n1", "n2", strategy=SOAK)
+    fleet.apply("p", "B", strategy=SOAK)
+    fleet.settle()
+    fleet.answer()
+    fleet.settle()
+    fleet.now += 29.9
+    fleet.settle()
+    assert fleet.assigned(key) == {"n1": "B", "n2": "A"}
+
+
+def test_no_more_change_at_a_time_than_allowed() -> None:
+    fleet, key = a_fleet(*[f"n{i}" for i in range(8)])
+    fleet.apply("p", "B", strategy=Strategy(soak=0.0, max_unavailable=Share(25, is_percent=True)))
+    fleet.settle()
+    fleet.answer("n0")
+    fleet.settle()
+    assert fleet.status(key).phase is Phase.ROLLING
+    assert sorted(node for node, content in fleet.assigned(key).items() if content == "B") == ["n0", "n1", "n2"]
+    fleet.answer("n2")
+    fleet.settle()
+    assert sorted(node for node, content in fleet.assigned(key).items() if content == "B") == ["n0", "n1", "n2", "n3"]
+
+
+def test_what_the_verifier_refuses_at_the_canary_is_taken_back() -> None:
+    fleet, key = a_fleet("n1", "n2", "n3")
+    fleet.bad.add(("n1", "B"))
+    fleet.apply("p", "B", strategy=SOAK)
+    fleet.run(600)
+    assert set(fleet.assigned(key).values()) == {"A"}
+    status = fleet.status(key)
+    assert status.phase is Phase.ROLLED_BACK
+    assert reason(status, "Degraded") == (True, "RolledBack")
+    assert reason(status, "Ready") == (True, "Running"), "what ran before runs"
+    (failure,) = status.failures
+    assert (failure.node, failure.reason, failure.message) == ("n1", "VerifierRejected", "R1 is not a pointer")
+    (told,) = [event for event in fleet.told if event.reason == "RolledBack"]
+    assert told.warning
+    assert "VerifierRejected" in told.note
+
+
+def test_what_fails_later_on_the_way_is_taken_back_everywhere() -> None:
+    fleet, key = a_fleet("n1", "n2", "n3", "n4")
+    fleet.bad.add(("n3", "B"))
+    fleet.apply("p", "B", strategy=QUICK)
+    fleet.run(60)
+    assert set(fleet.assigned(key).values()) == {"A"}
+    assert fleet.status(key).phase is Phase.ROLLED_BACK
+
+
+def test_a_quarantine_in_the_soak_takes_it_back() -> None:
+    fleet, key = a_fleet("n1", "n2")
+    fleet.apply("p", "B", strategy=SOAK)
+    fleet.settle()
+    fleet.answer()
+    fleet.settle()
+    assert fleet.status(key).phase is Phase.SOAKING
+    fleet.now += 10
+    fleet.report("n1", State.QUARANTINED)
+    fleet.settle()
+    assert fleet.assigned(key) == {"n1": "A", "n2": "A"}
+    assert fleet.status(key).failures[0].reason == "Quarantined"
+
+
+def test_a_canary_that_goes_away_while_it_tries_takes_it_back() -> None:
+    fleet, key = a_fleet("n1", "n2")
+    fleet.apply("p", "B", strategy=SOAK)
+    fleet.settle()
+    fleet.now += 2
+    fleet.report("n1", State.UPDATING)
+    fleet.ready("n1", ready=False)
+    fleet.settle()
+    assert fleet.status(key).phase is Phase.ROLLED_BACK
+    assert fleet.status(key).failures[0].reason == "NodeLost"
+    assert fleet.assigned(key) == {"n1": "A", "n2": "A"}
+
+
+def test_a_first_version_that_fails_is_taken_away() -> None:
+    fleet = Fleet("n1", "n2")
+    fleet.bad.add(("*", "A"))
+    key = fleet.apply("p", "A", strategy=QUICK)
+    fleet.run(60)
+    assert fleet.assigned(key) == {}
+    assert fleet.status(key).phase is Phase.ROLLED_BACK
+    assert reason(fleet.status(key), "Ready") == (False, "NotRunning")
+
+
+def test_without_rollback_it_stops_where_it_failed_and_says_so() -> None:
+    fleet, key = a_fleet("n1", "n2", "n3")
+    fleet.bad.add(("*", "B"))
+    fleet.apply("p", "B", strategy=Strategy(soak=0.0, rollback_on_failure=False))
+    fleet.run(600)
+    assert fleet.assigned(key) == {"n1": "B", "n2": "A", "n3": "A"}
+    assert fleet.status(key).phase is Phase.CANARY
+    assert reason(fleet.status(key), "Degraded") == (True, "VerifierRejected")
+
+
+def test_an_edit_after_a_rollback_goes_on() -> None:
+    fleet, key = a_fleet("n1", "n2")
+    fleet.bad.add(("*", "B"))
+    fleet.apply("p", "B", strategy=QUICK)
+    fleet.run(60)
+    fleet.apply("p", "C", strategy=QUICK)
+    fleet.run(60)
+    assert set(fleet.assigned(key).values()) == {"C"}
+    assert fleet.status(key).phase is Phase.IDLE
+    assert reason(fleet.status(key), "Degraded") == (False, "AsExpected")
+
+
+def test_any_edit_tries_the_same_again_after_a_rollback() -> None:
+    fleet, key = a_fleet("n1", "n2")
+    fleet.bad.add(("*", "B"))
+    fleet.apply("p", "B", strategy=QUICK)
+    fleet.run(60)
+    fleet.bad.clear()
+    fleet.apply("p", "B", strategy=replace(QUICK, max_unavailable=Share(2)))
+    fleet.run(60)
+    assert set(fleet.assigned(key).values()) == {"B"}
+
+
+def test_an_edit_back_needs_no_trial() -> None:
+    fleet, key = a_fleet("n1", "n2", strategy=SOAK)
+    fleet.apply("p", "B", strategy=SOAK)
+    fleet.settle()
+    fleet.apply("p", "A", strategy=SOAK)
+    fleet.run()
+    assert fleet.status(key).phase is Phase.IDLE
+    assert set(fleet.assigned(key).values()) == {"A"}
+
+
+def test_a_paused_one_waits_and_goes_on() -> None:
+    fleet, key = a_fleet("n1", "n2")
+    fleet.apply("p", "B", strategy=replace(QUICK, pause=True))
+    fleet.run(600)
+    assert set(fleet.assigned(key).values()) == {"A"}
+    assert fleet.status(key).phase is Phase.PAUSED
+    assert reason(fleet.status(key), "Progressing") == (False, "Paused")
+    fleet.apply("p", "B", strategy=QUICK)
+    fleet.run(600)
+    assert set(fleet.assigned(key).values()) == {"B"}
+
+
+def test_a_pause_holds_what_was_under_way() -> None:
+    fleet, key = a_fleet("n1", "n2", "n3")
+    fleet.apply("p", "B", strategy=SOAK)
+    fleet.settle()
+    fleet.apply("p", "B", strategy=replace(SOAK, pause=True))
+    fleet.run(600)
+    assert fleet.assigned(key) == {"n1": "B", "n2": "A", "n3": "A"}
+    assert fleet.status(key).phase is Phase.PAUSED
+
+
+def test_no_canary_means_none() -> None:
+    fleet, key = a_fleet("n1", "n2")
+    fleet.apply("p", "B", strategy=Strategy(canary=Share(0), soak=3600))
+    fleet.run()
+    assert set(fleet.assigned(key).values()) == {"B"}
+
+
+def test_a_node_that_is_away_is_no_canary_and_no_failure_and_comes_last() -> None:
+    fleet, key = a_fleet("n1", "n2", "n3")
+    fleet.ready("n1", ready=False)
+    fleet.apply("p", "B", strategy=QUICK)
+    fleet.settle()
+    assert fleet.assigned(key) == {"n1": "A", "n2": "B", "n3": "A"}
+    fleet.run(60)
+    assert set(fleet.assigned(key).values()) == {"B"}
+    status = fleet.status(key)
+    assert status.phase is Phase.IDLE
+    assert (status.nodes.desired, status.nodes.ready, status.nodes.unreachable, status.nodes.failed) == (3, 2, 1, 0)
+    assert reason(status, "Ready") == (True, "Running")
+
+
+def test_a_node_that_joins_on_the_way_gets_what_runs_elsewhere() -> None:
+    fleet, key = a_fleet("n1", "n2", strategy=SOAK)
+    fleet.apply("p", "B", strategy=SOAK)
+    fleet.settle()
+    fleet.answer()
+    fleet.settle()
+    fleet.join("n0")
+    fleet.settle()
+    assert fleet.assigned(key)["n0"] == "A"
+    fleet.run(60)
+    assert set(fleet.assigned(key).values()) == {"B"}
+
+
+def test_a_leader_whose_clock_is_behind_starts_the_soak_anew() -> None:
+    fleet, key = a_fleet("n1", "n2", strategy=SOAK)
+    fleet.apply("p", "B", strategy=SOAK)
+    fleet.settle()
+    fleet.answer()
+    fleet.settle()
+    fleet.now -= 86_400
+    fleet.run(60)
+    assert fleet.status(key).phase is Phase.IDLE
+
+
+@pytest.mark.parametrize("moment", range(12))
+def test_a_leader_may_end_after_any_action(moment: int) -> None:
+    fleet, key = a_fleet("n1", "n2", "n3")
+    fleet.bad.add(("n2", "B"))
+    fleet.apply("p", "B", strategy=QUICK)
+    for _ in range(moment):
+        fleet.perform(fleet.plan().actions[:1])  # all others were lost with the leader
+        fleet.answer()
+    fleet.run(60)
+    assert set(fleet.assigned(key).values()) == {"A"}
+    assert fleet.status(key).phase is Phase.ROLLED_BACK
