@@ -51,13 +51,18 @@ __all__ = [
     "NotSupported",
     "NotYet",
     "ObjectUnreadable",
+    "PathNotAllowed",
     "PrivilegesKept",
     "ProgramCrashed",
     "ProgramExited",
     "ProgramStuck",
     "ProgramTrapped",
+    "PullSecretNotAllowed",
+    "PullSecretUnusable",
     "RegistryAway",
     "RegistryRefused",
+    "RevisionMissing",
+    "RevisionUnusable",
     "SignaturesUnjudged",
     "SourceHolds",
     "StateUnwritable",
@@ -413,6 +418,36 @@ class LeadershipLost(ConductorError):
     """This agent does not lead any more. Raised by the fence before each send, and by the lease; stop, and contend again."""
 
     code, reason, retry = Code.ABORTED, "LeadershipLost", True
+
+
+class RevisionUnusable(ConductorError):
+    """A revision that this node is to run is not there, or is another than was meant. Raised by `node`."""
+
+    code, reason, retry = Code.FAILED_PRECONDITION, "RevisionUnusable", False
+
+
+class RevisionMissing(RevisionUnusable):
+    """A revision that this node is to run is not there yet. Raised by `node`; it is looked for again."""
+
+    reason, retry = "RevisionMissing", True
+
+
+class PathNotAllowed(ConductorError):
+    """A cluster names a file of this node's disk. Raised by `node`; use an image, or allow it on this node."""
+
+    code, reason, retry = Code.PERMISSION_DENIED, "PathNotAllowed", False
+
+
+class PullSecretNotAllowed(ConductorError):
+    """This agent may not read a pull secret. Raised where an image names it; list it in the chart's pullSecrets."""
+
+    code, reason, retry = Code.PERMISSION_DENIED, "PullSecretNotAllowed", False
+
+
+class PullSecretUnusable(ConductorError):
+    """A pull secret is not there, or holds no credentials. Raised where an image names it; make it anew."""
+
+    code, reason, retry = Code.FAILED_PRECONDITION, "PullSecretUnusable", False
 
 
 class PrivilegesKept(ConductorError):

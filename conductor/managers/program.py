@@ -29,11 +29,12 @@ from conductor.managers.wholesale import Wholesale
 from conductor.model.agent import Applied
 from conductor.model.ids import Name
 from conductor.model.kernel import KernelProgramSpec
+from conductor.model.manifest import KERNEL_PROGRAM, USER_PROGRAM
 from conductor.model.program import ProgramSpec, ProgramType, Source, UserProgramSpec
 from conductor.model.status import Cost, KernelStatus, ProgramStatus, State
 from conductor.plan.conditions import starting
 from conductor.plan.halves import Demand, Resolved, demands
-from conductor.plan.merge import Key, Merged, name_taken
+from conductor.plan.merge import Key, Merged, Wish, name_taken
 from conductor.ports import Lookup, Runtime
 
 __all__ = ["ProgramManager"]
@@ -253,6 +254,18 @@ class ProgramManager:
     async def kernel_log(self, name: Name) -> tuple[str, ...]:
         """Lines that the kernel or its daemon said of a kernel program. Raises `NotFound`."""
         return await self._half.log(name)
+
+    def wishes(self, source: Source) -> Mapping[Key, Wish]:
+        """Answer what one source wishes, by kind and name."""
+        return self._book.of(source)
+
+    def under_way(self) -> frozenset[Key]:
+        """Programs of which something was asked that has no outcome yet; those that are leaving, too."""
+        lives = {(USER_PROGRAM, life.name) for life in self._crew if life.is_leaving or not life.is_settled}
+        if self._desk.tried:
+            return frozenset(lives)
+        shown = {*self._demand(), *(status.spec.name for status in self._half.observed())}
+        return frozenset(lives | {(KERNEL_PROGRAM, name) for name in shown})
 
     def costs(self) -> tuple[Cost, ...]:
         """Cost of each user program, restarts and updates included; kernel run time of the programs it reads from."""

@@ -1,0 +1,130 @@
+"""A NodeState becomes programs, and what came of them its status."""
+
+from __future__ import annotations
+
+import asyncio
+
+from conductor.model.program import Source
+from conductor.model.status import State
+from tests.managers.program_world import until
+from tests.node.world import NODE, REVISIONS, NodeWorld
+
+
+async def test_what_is_assigned_runs_and_is_told_in_two_writes_at_most(world: NodeWorld) -> None:
+    async with world.running() as (programs, node):
+        world.assign(world.user("one"), world.user("two"), world.kernel("trace"))
+        await until(lambda: world.rows() == dict.fromkeys(("one", "two", "trace"), "Running"))
+        assert {status.name: status.source for status in programs.observed()} == dict.fromkeys(
+            ("one", "two"), Source.CLUSTER
+        )
+        told = world.told()
+        assert (told.observed_generation, told.agent) == (told.generation, world.agent)
+        assert [row.hash for row in told.observed] == [item.hash for item in told.spec]
+        assert world.writes <= 2
+        assert node.problems() == ()
+
+
+async def test_what_is_taken_out_goes_and_its_row_too(world: NodeWorld) -> None:
+    async with world.running() as (programs, _):
+        one, trace = world.user("one"), world.kernel("trace")
+        world.assign(one, trace)
+        await until(lambda: world.rows() == {"one": "Running", "trace": "Running"})
+        before = world.writes
+        world.assign(one)
+        await until(lambda: world.rows() == {"one": "Running"} and world.told().observed_generation == 2)
+        assert not world.programs.kernel.programs
+        assert world.writes - before <= 2
+        assert [status.name for status in programs.observed()] == ["one"]
+
+
+async def test_a_node_without_an_object_runs_nothing_of_the_cluster(world: NodeWorld) -> None:
+    async with world.running() as (programs, _):
+        world.assign(world.user("one"))
+        await until(lambda: world.rows() == {"one": "Running"})
+        world.drop_state()
+        await until(lambda: programs.observed() == ())
+
+
+async def test_a_bad_revision_is_told_and_leaves_the_others_alone(world: NodeWorld) -> None:
+    bad = world.revision("UserProgram", "bad", {"source": {"builtin": "plain", "wasm": {}}})
+    async with world.running():
+        world.assign(bad, world.user("good"), world.user("unknown", "no-such-builtin"))
+        await until(lambda: world.rows().get("good") == "Running")
+        await until(lambda: world.rows()["bad"] == "Failed InvalidSpec")
+        assert world.rows()["unknown"].startswith("Failed")
+
+
+async def test_a_version_that_is_refused_leaves_the_one_before_running(world: NodeWorld) -> None:
+    async with world.running() as (programs, _):
+        world.assign(world.user("one"))
+        await until(lambda: world.rows() == {"one": "Running"})
+        world.assign(world.revision("UserProgram", "one", {"source": {}}))
+        await until(lambda: world.rows() == {"one": "Failed InvalidSpec"})
+        (status,) = programs.observed()
+        assert status.state is State.RUNNING
+
+
+async def test_a_version_that_could_not_take_over_is_told_as_failed(world: NodeWorld) -> None:
+    async with world.running() as (programs, _):
+        world.assign(world.user("one"))
+        await until(lambda: world.rows() == {"one": "Running"})
+        world.assign(world.user("one", "no-such-builtin"))
+        await until(lambda: world.rows()["one"].startswith("Failed"))
+        (status,) = programs.observed()
+        assert status.state is State.RUNNING, "the version before goes on"
+
+
+async def test_files_of_this_node_are_refused_unless_it_allows_them(world: NodeWorld) -> None:
+    spec = {"bytecode": {"path": "/etc/passwd"}, "programs": [{"name": "f", "type": "TracePoint", "tracepoint": {}}]}
+    assignment = world.revision("KernelProgram", "file", spec)
+    async with world.running():
+        world.assign(assignment)
+        await until(lambda: world.rows() == {"file": "Failed PathNotAllowed"})
+        assert "--allow-cluster-paths" in world.told().observed[0].message
+    world.allow_paths = True
+    async with world.running():
+        await until(lambda: world.rows() == {"file": "Failed ObjectUnreadable"})
+
+
+async def test_a_revision_that_comes_late_is_looked_for_again(world: NodeWorld) -> None:
+    late = world.user("late")
+    world.ask("DELETE", f"{REVISIONS}/{late.revision}")
+    async with world.running():
+        world.assign(late)
+        await until(lambda: world.rows() == {"late": "Failed RevisionMissing"})
+        world.user("late")
+        await until(lambda: world.rows() == {"late": "Running"})
+
+
+async def test_a_revision_of_another_content_is_not_run(world: NodeWorld) -> None:
+    meant = world.user("one", interval=1)
+    world.ask("DELETE", f"{REVISIONS}/{meant.revision}")
+    other = {"kind": "UserProgram", "metadata": {"name": "one"}, "spec": {"source": {"builtin": "plain"}}}
+    world.ask("POST", REVISIONS, {"metadata": {"name": meant.revision}, "data": other})
+    async with world.running() as (programs, _):
+        world.assign(meant)
+        await until(lambda: world.rows() == {"one": "Failed RevisionUnusable"})
+        assert programs.observed() == ()
+
+
+async def test_nothing_is_written_where_nothing_changes(world: NodeWorld) -> None:
+    async with world.running():
+        world.assign(world.user("one"))
+        await until(lambda: world.rows() == {"one": "Running"})
+    before = world.writes
+    async with world.running() as (programs, node):
+        await until(lambda: node.is_connected and bool(programs.observed()))
+        await asyncio.sleep(1.5)
+        assert world.writes == before, "an agent that came back to what it had told"
+
+
+async def test_another_writer_in_between_is_read_again(world: NodeWorld) -> None:
+    async with world.running() as (_, node):
+        world.assign(world.user("one"))
+        await until(lambda: world.rows() == {"one": "Running"})
+        world.connection.delay = 0.3
+        world.assign(world.user("one", interval=2))
+        await asyncio.sleep(0.2)
+        world.ask("PATCH", f"/apis/ebpfconductor.io/v1alpha1/nodestates/{NODE}", {"metadata": {"labels": {"a": "b"}}})
+        await until(lambda: world.told().observed_generation == 2 and world.rows() == {"one": "Running"})
+        assert node.reporter.counts.failures == 0
