@@ -41,16 +41,25 @@ def revision_named(program: ProgramRow, world: FleetWorld, name: str) -> Revisio
 
 
 def made(program: ProgramRow, world: FleetWorld) -> list[FleetAction]:
-    """Make the revision that is wanted, after those of an earlier program of the same name are gone."""
-    strays: list[FleetAction] = [
-        DeleteRevision(key=program.key, name=row.name, resource_version=row.resource_version)
-        for row in of_program(world, program.key)
-        if row.owner_uid != program.uid
-    ]
+    """Make the revision that is wanted, and remove those of an earlier program of the same name.
+
+    Theirs go with their owner sooner or later. Until then those that nodes run stay, unless one is in the way.
+    """
     wish = world.wishes.get(program.key)
-    if target_of(program, world) or not isinstance(wish, Wanted) or wish.row.spec_hash != program.spec_hash:
-        return strays
-    return [*strays, CreateRevision(key=program.key, row=wish.row, document=wish.document)]
+    is_due = target_of(program, world) is None
+    wanted = wish if isinstance(wish, Wanted) and is_due and wish.row.spec_hash == program.spec_hash else None
+    strays = [row for row in of_program(world, program.key) if row.owner_uid != program.uid]
+    used = _used(program.key, world) if strays else set()
+    done: list[FleetAction] = [
+        DeleteRevision(key=program.key, name=row.name, resource_version=row.resource_version)
+        for row in strays
+        if row.name not in used or (wanted is not None and row.name == wanted.row.name)
+    ]
+    return [*done, CreateRevision(key=program.key, row=wanted.row, document=wanted.document)] if wanted else done
+
+
+def _used(key: FleetKey, world: FleetWorld) -> set[str]:
+    return {item.revision for state in world.states.values() if (item := state.assigned(key))}
 
 
 def superfluous(program: ProgramRow, world: FleetWorld) -> list[FleetAction]:
@@ -58,8 +67,7 @@ def superfluous(program: ProgramRow, world: FleetWorld) -> list[FleetAction]:
     old = [row for row in of_program(world, program.key) if row.owner_uid == program.uid][KEPT:]
     if not old:
         return []
-    needed = {program.status.revision, program.status.update_revision}
-    needed |= {item.revision for state in world.states.values() if (item := state.assigned(program.key))}
+    needed = {program.status.revision, program.status.update_revision, *_used(program.key, world)}
     return [
         DeleteRevision(key=program.key, name=row.name, resource_version=row.resource_version)
         for row in old

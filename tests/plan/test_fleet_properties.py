@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from typing_extensions import override
 
-from conductor.model.fleet import KERNEL_PROGRAM, USER_PROGRAM, FleetKey
+from conductor.model.fleet import KERNEL_PROGRAM, USER_PROGRAM, FleetKey, revision_name
 from conductor.model.fleet_rows import ProgramRow, digest_of
 from conductor.model.fleet_status import Phase
 from conductor.model.fleet_strategy import ALL_NODES, Selector, Share, Strategy
@@ -85,10 +85,13 @@ class Cluster(RuleBasedStateMachine):
             assert len(changing) <= max(budget, len(before.get(key, ()))), f"{key}: {changing}"
 
     @invariant()
-    def only_what_is_named_is_there(self) -> None:
+    def what_nodes_are_to_run_is_there(self) -> None:
         if hasattr(self, "fleet"):
-            named = {item.revision for state in self.fleet.states.values() for item in state.spec}
-            assert named <= set(self.fleet.revisions), "a revision that a node is to run was removed"
+            fleet = self.fleet
+            named = {item.revision for state in fleet.states.values() for item in state.spec}
+            # The revision of a program that was made anew is made anew, too, under its name.
+            anew = {revision_name(row.key, row.spec_hash) for row in fleet.programs.values()}
+            assert named - anew <= set(fleet.revisions)
 
     @override
     def teardown(self) -> None:
