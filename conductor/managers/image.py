@@ -14,10 +14,10 @@ from conductor.errors import ConductorError, ImagePending
 from conductor.managers.kernel_tasks import beside
 from conductor.model.events import Event, ImagePulling
 from conductor.model.image import Credentials, ImageKind, ImageStatus, PullProgress, Reference
-from conductor.model.kernel import ImageObject
+from conductor.model.kernel import ImageObject, PullPolicy
 from conductor.model.program import ProgramSpec
 from conductor.plan.images import image_of
-from conductor.ports import ImageSource, PulledImage
+from conductor.ports import ImageSource, PulledImage, PullSecrets
 
 __all__ = ["ImageManager"]
 
@@ -37,8 +37,14 @@ class _Loan:
 class ImageManager:
     """Own the images of this node; nobody else pulls, and what a wish names is never evicted."""
 
-    def __init__(self, *, source: ImageSource, publish: Callable[[Event], Awaitable[None]]) -> None:
-        self._source, self._publish = source, publish
+    def __init__(
+        self,
+        *,
+        source: ImageSource,
+        publish: Callable[[Event], Awaitable[None]],
+        secrets: PullSecrets | None = None,
+    ) -> None:
+        self._source, self._publish, self._secrets = source, publish, secrets
         self._loans: OrderedDict[str, _Loan] = OrderedDict()
         self._news: asyncio.Queue[PullProgress] = asyncio.Queue(QUEUE)
         self._told: dict[str, float] = {}
@@ -51,9 +57,15 @@ class ImageManager:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, *, source: ImageSource, publish: Callable[[Event], Awaitable[None]]) -> AsyncIterator[Self]:
-        """Tell of pulls until the scope ends."""
-        self = cls(source=source, publish=publish)
+    async def running(
+        cls,
+        *,
+        source: ImageSource,
+        publish: Callable[[Event], Awaitable[None]],
+        secrets: PullSecrets | None = None,
+    ) -> AsyncIterator[Self]:
+        """Tell of pulls until the scope ends. Without `secrets` pull secrets mean nothing: there is no cluster."""
+        self = cls(source=source, publish=publish, secrets=secrets)
         async with beside({"image progress": self._tell()}):
             yield self
 
@@ -71,10 +83,11 @@ class ImageManager:
     async def pin(self, image: ImageObject, kind: ImageKind) -> tuple[ImageObject, str]:
         """Pull by the wish's policy; answer it with the digest that it stands for, and a note for whoever asked.
 
-        Raises what `ports.ImageSource` does, and `InvalidSpec`.
+        Raises what `ports.ImageSource` and `ports.PullSecrets` do, and `InvalidSpec`.
         """
         try:
-            pulled = await self._pull(image, kind, self._lent(image.url))
+            credentials = self._lent(image.url) or await self._secret(image)
+            pulled = await self._pull(image, kind, credentials)
         except ConductorError as error:
             self._problems[image] = error
             raise
@@ -86,9 +99,12 @@ class ImageManager:
         """Pull before it is needed, whatever it holds; answer the digest of its manifest."""
         return (await self._pull(image, None, credentials)).digest
 
-    async def resolve(self, url: str, credentials: Credentials | None = None) -> str:
+    async def resolve(self, url: str, credentials: Credentials | None = None, *, pull_secret: str = "") -> str:
         """Answer the digest that a reference stands for now: what a whole fleet is pinned to."""
-        return await self._source.resolve(Reference.parse(url, "image.url"), credentials=credentials)
+        reference = Reference.parse(url, "image.url")
+        if pull_secret and self._secrets is not None and credentials is None:
+            credentials = await self._secrets.credentials(pull_secret, reference)
+        return await self._source.resolve(reference, credentials=credentials)
 
     def lend(self, url: str, credentials: Credentials) -> None:
         """Remember credentials for the pull that a request leads to: in memory, until it is done or 10 minutes."""
@@ -142,6 +158,13 @@ class ImageManager:
             raise
         finally:
             self._told.pop(str(reference), None)
+
+    async def _secret(self, image: ImageObject) -> Credentials | None:
+        """Read what a pull secret says of an image's registry, each time anew; not where no registry is asked."""
+        needs_none = self.is_here(image) and image.pull_policy is not PullPolicy.ALWAYS
+        if not image.pull_secret or self._secrets is None or needs_none:
+            return None
+        return await self._secrets.credentials(image.pull_secret, Reference.parse(image.url, "image.url"))
 
     def _lent(self, url: str) -> Credentials | None:
         loan = self._loans.get(url)

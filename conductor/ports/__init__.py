@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from conductor.ports.cluster import Cluster
 from conductor.ports.facts import Claims, ClusterFacts
-from conductor.ports.images import ImageSource, PulledImage
+from conductor.ports.images import ImageSource, PulledImage, PullSecrets
 from conductor.ports.kernel import Containers, InterfaceSource, Kernel, KernelLoad, KernelLoaded, RoadStatus
 from conductor.ports.maps import Cursor, Entries, MapHandle, MapLayouts, MapOpener, RingHandle
 from conductor.ports.programs import Ids, LogSink, Lookup, Program, ProgramContext, SeriesSink, StateCell, Values
@@ -38,6 +38,7 @@ __all__ = [
     "MapOpener",
     "Program",
     "ProgramContext",
+    "PullSecrets",
     "PulledImage",
     "RingHandle",
     "RoadStatus",

@@ -9,7 +9,7 @@ from typing import Protocol
 from conductor.model.image import Credentials, ImageKind, ImageStatus, PullProgress, Reference
 from conductor.model.kernel import PullPolicy
 
-__all__ = ["ImageSource", "PulledImage"]
+__all__ = ["ImageSource", "PullSecrets", "PulledImage"]
 
 
 class PulledImage(Protocol):
@@ -87,4 +87,15 @@ class ImageSource(Protocol):
 
     async def prune(self, in_use: Collection[str]) -> tuple[ImageStatus, ...]:
         """Remove what is not in use; answer what went."""
+        ...
+
+
+class PullSecrets(Protocol):
+    """Pull secrets of a cluster; nothing of them is kept."""
+
+    async def credentials(self, name: str, reference: Reference) -> Credentials | None:
+        """Answer what a secret says of the image's registry; None where it names others.
+
+        Raises `PullSecretNotAllowed`, `PullSecretUnusable`, `ClusterAway`.
+        """
         ...
