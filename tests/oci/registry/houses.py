@@ -25,7 +25,7 @@ from tests.fakes.registry import FakeRegistry
 from tests.oci.authority import Authority, made
 from tests.oci.registry.token_server import ISSUER, SERVICE, TokenServer
 
-__all__ = ["HOUSES", "PRIVATE", "SEALED", "House", "docker_registry", "kind"]
+__all__ = ["HOUSES", "PRIVATE", "SEALED", "SEALED_SITES", "House", "docker_registry", "kind"]
 
 BOB = Credentials("bob", "hunter2")
 HTPASSWD = "bob:$2y$05$6eGpOhNpdwjksLLr.xeTLuEGATtwzvyJq8p96Q9.cF8XTD2giHhei\n"
@@ -157,6 +157,8 @@ PRIVATE = pytest.mark.parametrize("house", [kind(name) for name in HOUSES if nam
 """Those that want to know who asks."""
 SEALED = pytest.mark.parametrize("house", [kind(name) for name in HOUSES if name.startswith("docker")], indirect=True)
 """Those with TLS."""
+SEALED_SITES = pytest.mark.parametrize("site", [name for name in HOUSES if name.startswith("docker")], indirect=True)
+"""A node with one of them."""
 
 
 @contextmanager
