@@ -154,6 +154,7 @@ class Connection:
             version=session.daemon.version,
             connected=True,
             kernel_enforces_grants=flavour is Flavour.LOADER,
+            lists_what_stands=flavour is Flavour.LOADER,
         )
         self._counters.reconnects += self._met
         self.session, self._looked, self._met, self._hopeless = session, True, True, False

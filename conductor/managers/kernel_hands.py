@@ -52,6 +52,11 @@ class KernelHands:
             remark=remark,
         )
 
+    @property
+    def listed_stand(self) -> bool:
+        """Whether every link that the daemon lists stands."""
+        return self._kernel.status.lists_what_stands
+
     async def world(self) -> tuple[LoadedSet, ...]:
         """Read what the daemon holds of ours, whoever of us loaded it."""
         held = await self._kernel.loaded({OWNER: self._owner})

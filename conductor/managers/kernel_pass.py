@@ -151,7 +151,8 @@ class KernelPass:
     async def _act(self, found: _Findings, stopping: Callable[[], bool]) -> None:
         for _ in range(ROUNDS):
             found.sets = await self._hands.world()
-            found.plan = plan(found.wants, found.sets, self._records.all())
+            listed_stand = self._hands.listed_stand
+            found.plan = plan(found.wants, found.sets, self._records.all(), listed_stand=listed_stand)
             actions = [action for action in found.plan.actions if self._may(action, found)]
             if not actions or stopping():
                 return

@@ -122,9 +122,18 @@ class KernelPlan:
     holding: Mapping[Name, LoadedSet]
 
 
-def plan(wanted: Mapping[Name, KernelWant], sets: Collection[LoadedSet], records: Collection[LinkRecord]) -> KernelPlan:
-    """Decide what leads from `sets` to `wanted`; no actions (but `Wait`) when nothing is to be done."""
-    return _Planner(sets, records).decide(wanted)
+def plan(
+    wanted: Mapping[Name, KernelWant],
+    sets: Collection[LoadedSet],
+    records: Collection[LinkRecord],
+    *,
+    listed_stand: bool = True,
+) -> KernelPlan:
+    """Decide what leads from `sets` to `wanted`; no actions (but `Wait`) when nothing is to be done.
+
+    Where a link may be listed that does not stand (`listed_stand` False), no unanswered Attach can be told from it.
+    """
+    return _Planner(sets, records, listed_stand=listed_stand).decide(wanted)
 
 
 def owners_first(wanted: Mapping[Name, KernelWant]) -> tuple[KernelWant, ...]:
@@ -147,7 +156,8 @@ def owners_first(wanted: Mapping[Name, KernelWant]) -> tuple[KernelWant, ...]:
 class _Planner:
     """One decision under way: the world by name and by program, and what was decided so far."""
 
-    def __init__(self, sets: Collection[LoadedSet], records: Collection[LinkRecord]) -> None:
+    def __init__(self, sets: Collection[LoadedSet], records: Collection[LinkRecord], *, listed_stand: bool) -> None:
+        self._listed_stand = listed_stand
         self._sets = sorted(sets, key=lambda s: s.members[0].id)
         self._listed = {member.id: member.links for s in sets for member in s.members}
         self._records: dict[ProgramId, list[LinkRecord]] = {}
@@ -246,7 +256,8 @@ class _Planner:
     def _is_doubtful(self, program: ProgramId) -> bool:
         """Whether an Attach went unanswered and cannot be told from what is listed."""
         unanswered = len(self._unanswered(program))
-        return unanswered > 0 and (unanswered, len(self._unknown(program))) != (1, 1)
+        is_told = self._listed_stand and (unanswered, len(self._unknown(program))) == (1, 1)
+        return unanswered > 0 and not is_told
 
     def _standing(self, s: LoadedSet) -> dict[LinkWant, LinkRecord]:
         """Links that stand, by what they are; the one just found counts."""

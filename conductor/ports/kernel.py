@@ -25,6 +25,8 @@ class RoadStatus:
     connected: bool = False
     problem: str = ""
     kernel_enforces_grants: bool = False
+    lists_what_stands: bool = False
+    """Whether a link that is listed stands: bpfman's daemons write one down before they attach it, and may be killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

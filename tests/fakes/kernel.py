@@ -5,7 +5,7 @@ What it models, as both bpfman daemons and our loader behave: ids that only grow
 match metadata exactly; one program attaches once at one place (the kernel's EEXIST), and one XDP program at one
 interface, as without a dispatcher; Unload takes links along; unknown ids are NotFound; a connection that comes and
 goes; a daemon that lost everything; links and programs that vanish from outside; an answer lost before or after the
-work was done; objects that never load or never attach; the Rust daemon's ways not to share maps.
+work was done; a bpfman that was killed between writing a link down and making it; objects that never load or never attach; the Rust daemon's ways not to share maps.
 What it does not model: the verifier (objects say whether they are refused), real types, time, dispatchers.
 It may grow only by behaviour that the contract suite shows of a real daemon too.
 """
@@ -37,7 +37,8 @@ from conductor.ports import KernelLoad, KernelLoaded, RoadStatus
 __all__ = ["FakeKernel", "FakeLink", "FakeObject", "Fault"]
 
 T = TypeVar("T")
-HERE = RoadStatus(road="embedded", flavour="loader", version="0", connected=True)
+HERE = RoadStatus(road="embedded", flavour="loader", version="0", connected=True, lists_what_stands=True)
+BPFMAN = RoadStatus(road="bpfman", flavour="bpfman-go", version="0", connected=True)
 AWAY = RoadStatus(road="embedded", problem="the fake daemon is away")
 
 
@@ -67,6 +68,8 @@ class Fault(Enum):
 
     UNSENT = auto()
     LOST_UNDONE = auto()
+    LOST_WRITTEN = auto()
+    """An Attach that the daemon wrote down and was killed before it did: listed, and stands nowhere."""
     LOST_DONE = auto()
     HANG_UNDONE = auto()
     HANG_DONE = auto()
@@ -103,6 +106,9 @@ class FakeKernel:
         self._maps: dict[ProgramId, dict[str, tuple[int, str]]] = {}
         """Id and layout of each map, by program and name."""
         self._paths: dict[ProgramId, str] = {}
+        self.ghosts: set[LinkId] = set()
+        """Links that are listed and do not stand; a bpfman that is killed leaves them."""
+        self.is_bpfman = False
         self._status = HERE
         self._told = 0
         self._changed = asyncio.Event()
@@ -133,14 +139,14 @@ class FakeKernel:
 
     @property
     def status(self) -> RoadStatus:
-        return self._status
+        return BPFMAN if self.is_bpfman and self._status is HERE else self._status
 
     async def connection(self) -> AsyncIterator[RoadStatus]:
         told = -1
         while True:
             if told != self._told:
                 told = self._told
-                yield self._status
+                yield self.status
             else:
                 await self._changed.wait()
 
@@ -279,12 +285,15 @@ class FakeKernel:
             raise self.refusals[verb]
         if fault in (Fault.LOST_UNDONE, Fault.HANG_UNDONE):
             await self._lose(fault)
+        before = set(self.links)
         try:
             result = work()
         except ConductorError as error:
             self.last_refusal = error
             raise
-        if fault in (Fault.LOST_DONE, Fault.HANG_DONE):
+        if fault is Fault.LOST_WRITTEN and self.is_bpfman:
+            self.ghosts |= self.links.keys() - before
+        if fault in (Fault.LOST_DONE, Fault.HANG_DONE, Fault.LOST_WRITTEN):
             await self._lose(fault)
         return result
 

@@ -171,7 +171,8 @@ class World:
         apps = {p.id: p.metadata["ebpfconductor.io/app"] for p in self.kernel.programs.values()}
         return {
             (apps[link.program], link.interface or getattr(link.link, "name", ""))
-            for link in self.kernel.links.values()
+            for id_, link in self.kernel.links.items()
+            if id_ not in self.kernel.ghosts
         }
 
 

@@ -177,7 +177,7 @@ def test_link_made_by_somebody_else_is_detached(tmp_path: Path) -> None:
     lives(tmp_path, story)
 
 
-@pytest.mark.parametrize("fault", list(Fault)[:3])
+@pytest.mark.parametrize("fault", [Fault.UNSENT, Fault.LOST_UNDONE, Fault.LOST_DONE])
 @pytest.mark.parametrize("at", range(4))
 def test_lost_answer_of_any_step_doubles_nothing(tmp_path: Path, fault: Fault, at: int) -> None:
     async def story(world: World, half: KernelHalf) -> None:
@@ -212,6 +212,19 @@ def test_agent_killed_at_any_step_leaves_nothing_double(tmp_path: Path, fault: F
         assert len(world.kernel.programs) == 1
 
     lives(tmp_path, killed, next_one)
+
+
+def test_a_link_that_bpfman_only_wrote_down_is_not_believed(tmp_path: Path) -> None:
+    async def story(world: World, half: KernelHalf) -> None:
+        world.kernel.is_bpfman = True
+        world.kernel.faults.extend([None, Fault.LOST_WRITTEN])
+        await half.converge(wishes(trace("a", ENTER, EXIT)))
+        await asyncio.sleep(60)
+        assert state(half) == RUNNING
+        assert world.attached() == BOTH
+        assert len(world.kernel.links) == len(world.kernel.links.keys() - world.kernel.ghosts) == 2
+
+    lives(tmp_path, story)
 
 
 def test_unanswered_attach_is_not_repeated_on_that_program(tmp_path: Path) -> None:

@@ -90,11 +90,15 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(STEPS, max_size=12), WISHES)
-def test_every_history_ends_with_exactly_what_is_wished(steps: list[Step], last: tuple[KernelWish, ...]) -> None:
+@given(st.lists(STEPS, max_size=12), WISHES, st.booleans())
+def test_every_history_ends_with_exactly_what_is_wished(
+    steps: list[Step], last: tuple[KernelWish, ...], is_bpfman: bool
+) -> None:
     last = tuple(wish for wish in last if _has_owner(wish, last))
     with tempfile.TemporaryDirectory() as folder:
-        virtual_time.run(history(World(Path(folder)), steps, last))
+        world = World(Path(folder))
+        world.kernel.is_bpfman = is_bpfman
+        virtual_time.run(history(world, steps, last))
 
 
 async def history(world: World, steps: list[Step], last: tuple[KernelWish, ...]) -> None:

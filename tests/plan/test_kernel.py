@@ -153,6 +153,14 @@ def test_one_unknown_link_is_that_of_the_one_unanswered_attach() -> None:
     assert plan({A: w}, [loaded(1, w, 9)], [asked]).actions == (Adopt(name=A, record=asked, link=LinkId(9)),)
 
 
+def test_a_link_that_may_be_a_mere_note_is_no_answer() -> None:
+    """bpfman writes a link down before it attaches it: one who was killed between lists what does not stand."""
+    w, old = want(A, ENTER), loaded(1, want(A, ENTER), 9)
+    decided = plan({A: w}, [old], [record(1, None)], listed_stand=False)
+    assert decided.actions == (Replace(want=w, old=(old,), before=old),)
+    assert plan({A: w}, [old], [record(1, 9)], listed_stand=False).actions == ()
+
+
 def test_unanswered_attach_that_left_no_link_is_never_repeated_on_that_program() -> None:
     w, old = want(A, ENTER), loaded(1, want(A, ENTER))
     assert plan({A: w}, [old], [record(1, None)]).actions == (Replace(want=w, old=(old,), before=old),)
