@@ -97,7 +97,7 @@ def bpfman(session: nox.Session) -> None:
     """Hold our client and agent to bpfman's released daemon; `-- --go-daemon PATH` adds a Go daemon that you built."""
     from tests.real_bpfman.install import PACKAGES, VERSION  # noqa: PLC0415 - only this session needs it
 
-    debian(session, *KERNEL_PACKAGES, *PACKAGES)
+    debian(session, *KERNEL_PACKAGES, *PACKAGES, *GUESTS["c"])
     given = list(session.posargs)
     variables = faults(rounds=5)
     if "--go-daemon" in given:
@@ -141,7 +141,7 @@ def registry(session: nox.Session) -> None:
     """Hold what is of images to real registries and tools: docker-registry, skopeo; crane, oras, cosign built with Go."""
     from tests.oci.registry.install import PACKAGES, TOOLS  # noqa: PLC0415 - only this session needs it
 
-    debian(session, *KERNEL_PACKAGES, *PACKAGES)
+    debian(session, *KERNEL_PACKAGES, *PACKAGES, *GUESTS["c"])
     # As the user who called, so that the cache is theirs.
     said = session.run(PYTHON, "-m", "tests.oci.registry.install", external=True, silent=True)
     variables = [line for line in str(said).splitlines() if line.startswith("CONDUCTOR_")]
