@@ -8,10 +8,13 @@ from typing import Any
 from conductor.errors import InvalidSpec
 from conductor.model.ids import parse_name
 from conductor.model.kernel import KernelProgramSpec
-from conductor.model.manifest_fields import Fields, did_you_mean, shown
+from conductor.model.manifest_fields import Fields, did_you_mean
 from conductor.model.manifest_kernel import kernel_program_of, kernel_spec_of
 from conductor.model.manifest_user import user_program_of, user_spec_of
 from conductor.model.program import ProgramSpec
+from conductor.model.schema.check import causes_of
+from conductor.model.schema.kinds import KINDS
+from conductor.model.schema.metadata import FIELDS
 
 __all__ = ["API_VERSION", "KERNEL_PROGRAM", "USER_PROGRAM", "kind_of", "manifest_of", "parse_manifest"]
 
@@ -19,39 +22,24 @@ API_VERSION = "ebpfconductor.io/v1alpha1"
 KERNEL_PROGRAM = "KernelProgram"
 USER_PROGRAM = "UserProgram"
 _KINDS = (KERNEL_PROGRAM, USER_PROGRAM)
-_SERVER_METADATA = (
-    "annotations",
-    "creationTimestamp",
-    "deletionGracePeriodSeconds",
-    "deletionTimestamp",
-    "finalizers",
-    "generation",
-    "managedFields",
-    "ownerReferences",
-    "resourceVersion",
-    "selfLink",
-    "uid",
-)
+_VERSION_HINT = f"; it is {API_VERSION}"
 
 
 def parse_manifest(doc: Mapping[str, Any], *, unknown: list[str] | None = None) -> ProgramSpec:
     """Parse one document. Raises `InvalidSpec` with the path of the field.
 
-    With `unknown`, fields that this version does not know are noted there instead of being refused.
+    What the API server would refuse is refused, in its words. With `unknown` the document is a stored one, perhaps of
+    another version: the schema is not asked, and fields that this version does not know are noted there.
     """
     top = Fields(doc, "", unknown)
-    version = top.text("apiVersion")
-    if version != API_VERSION:
-        raise InvalidSpec("apiVersion", f"{shown(version)} is not {API_VERSION}")
-    kind = top.text("kind")
-    if kind not in _KINDS:
-        raise InvalidSpec("kind", f"{shown(kind)} is not {' or '.join(_KINDS)}{did_you_mean(kind, _KINDS)}")
+    kind = _kind_of(top)
+    if unknown is None:
+        for cause in causes_of(doc, KINDS[kind]):
+            raise InvalidSpec(cause.field, f"{cause.message}{cause.hint}")
     head = top.fields("metadata", required=True)
     name = parse_name(head.required("name"), "metadata.name")
-    if head.has("namespace"):
-        raise InvalidSpec("metadata.namespace", f"a {kind} is cluster-scoped; leave the namespace out")
-    labels = head.words("labels", longest=4096)
-    head.ignore(*_SERVER_METADATA)
+    labels = head.words("labels", most=1024, longest=4096)
+    head.ignore(*FIELDS)
     head.refuse_unknown()
     spec = top.fields("spec", required=True)
     top.ignore("status")
@@ -69,6 +57,18 @@ def manifest_of(spec: ProgramSpec) -> dict[str, Any]:
         metadata["labels"] = dict(spec.metadata)
     body = kernel_spec_of(spec) if isinstance(spec, KernelProgramSpec) else user_spec_of(spec)
     return {"apiVersion": API_VERSION, "kind": kind_of(spec), "metadata": metadata, "spec": body}
+
+
+def _kind_of(top: Fields) -> str:
+    """Read which kind it is, and refuse others as kubectl does."""
+    for key in ("apiVersion", "kind"):
+        if not top.has(key):
+            raise InvalidSpec(key, f"{key} not set")
+    version, kind = top.text("apiVersion"), top.text("kind")
+    if version != API_VERSION or kind not in _KINDS:
+        field, hint = ("kind", did_you_mean(kind, _KINDS)) if version == API_VERSION else ("apiVersion", _VERSION_HINT)
+        raise InvalidSpec(field, f'no matches for kind "{kind}" in version "{version}"{hint}')
+    return kind
 
 
 def kind_of(spec: ProgramSpec) -> str:

@@ -11,8 +11,6 @@ from conductor.model.manifest_fields import Fields, shown
 
 __all__ = ["bytecode_of", "bytecode_spec_of", "image_of", "location_spec_of", "map_name_of", "parse_digest", "path_of"]
 
-URL_LENGTH = 525
-PATH_LENGTH = 4096
 _PULL_POLICIES = {policy.value: policy for policy in PullPolicy}
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MAP = re.compile(r"[A-Za-z0-9_.]{1,63}")
@@ -26,17 +24,15 @@ def bytecode_of(fields: Fields) -> Bytecode:
         case "image":
             return image_of(fields.fields("image"))
         case "builtin":
-            return BuiltinObject(name=fields.text("builtin", most=63))
+            return BuiltinObject(name=fields.text("builtin"))
         case _:
             return path_of(fields)
 
 
 def path_of(fields: Fields) -> PathObject:
     """Parse `{path, digest}`; a digest alone names what was uploaded."""
-    path = fields.text("path", default="", most=PATH_LENGTH)
-    digest = parse_digest(fields.text("digest", default="", most=80), fields.at("digest"))
-    if path and not path.startswith("/"):
-        raise InvalidSpec(fields.at("path"), f"{shown(path)} is not absolute")
+    path = fields.text("path", default="")
+    digest = parse_digest(fields.text("digest", default=""), fields.at("digest"))
     return PathObject(path=path, digest=digest)
 
 
@@ -50,10 +46,10 @@ def parse_digest(digest: str, field: str = "digest") -> str:
 def image_of(fields: Fields) -> ImageObject:
     """Parse `{url, pullPolicy, pullSecret}`."""
     image = ImageObject(
-        url=fields.text("url", most=URL_LENGTH),
+        url=fields.text("url"),
         pull_policy=fields.choice("pullPolicy", _PULL_POLICIES, default=PullPolicy.IF_NOT_PRESENT.value),
-        pull_secret=fields.text("pullSecret", default="", most=253),
-        digest=parse_digest(fields.text("digest", default="", most=80), fields.at("digest")),
+        pull_secret=fields.text("pullSecret", default=""),
+        digest=parse_digest(fields.text("digest", default=""), fields.at("digest")),
     )
     fields.refuse_unknown()
     return image

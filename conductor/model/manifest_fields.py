@@ -1,10 +1,12 @@
-"""Reading one mapping of a manifest field by field; what nobody read is unknown and refused."""
+"""Reading one mapping field by field; what nobody read is unknown.
+
+The schema has judged a new manifest before; these checks stand for stored ones, and for documents that have no schema.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
 from typing import Any, TypeVar
 
 from conductor.errors import InvalidSpec
@@ -46,11 +48,10 @@ class Fields:
         """Answer a field that must be there."""
         value = self.value(key)
         if value is None:
-            self._refuse_misspelt(key)
             raise InvalidSpec(self.at(key), "required")
         return value
 
-    def text(self, key: str, *, default: str | None = None, most: int = 1024, empty: bool = False) -> str:
+    def text(self, key: str, *, default: str | None = None, most: int = 4096, empty: bool = False) -> str:
         """Answer a string of at most `most` characters; without `default` it must be there."""
         value = self.required(key) if default is None else self.value(key)
         if value is None and default is not None:
@@ -58,10 +59,12 @@ class Fields:
         return text_of(value, self.at(key), most=most, empty=empty)
 
     def integer(self, key: str, *, default: int | None, least: int = 0, most: int = (1 << 31) - 1) -> int | None:
-        """Answer a whole number within bounds; None only where `default` is None."""
+        """Answer a whole number within bounds, 1.0 too; None only where `default` is None."""
         value = self.value(key)
         if value is None:
             return default
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise InvalidSpec(self.at(key), f"{shown(value)} is not a whole number")
         if not least <= value <= most:
@@ -122,7 +125,7 @@ class Fields:
         return {name: text_of(value, path, most=longest, empty=True) for name, value, path in self.entries(key, most)}
 
     def entries(self, key: str, most: int, longest: int = 256) -> Iterator[tuple[str, object, str]]:
-        """Go through a free mapping: key, value and path of each entry."""
+        """Go through a free mapping: key, value and path of each entry; nulls are left out."""
         value = self.value(key)
         if value is None:
             return
@@ -132,6 +135,8 @@ class Fields:
             raise InvalidSpec(self.at(key), f"has {len(value)} entries, more than {most}")
         for name, item in value.items():
             checked = text_of(name, self.at(key), most=longest)
+            if item is None:
+                continue
             yield checked, item, f"{self.at(key)}.{checked if checked.isprintable() else shown(checked)}"
 
     def one_of(self, *keys: str) -> str:
@@ -139,8 +144,6 @@ class Fields:
         there = [key for key in keys if self.has(key)]
         if len(there) == 1:
             return there[0]
-        for key in keys if not there else ():
-            self._refuse_misspelt(key)
         found = "none is there" if not there else f"{' and '.join(there)} are both there"
         raise InvalidSpec(self._path or "manifest", f"needs exactly one of {', '.join(keys)}: {found}")
 
@@ -159,14 +162,6 @@ class Fields:
             else:
                 helps = did_you_mean(name, self._read) or f"; known here: {', '.join(sorted(self._read)) or 'none'}"
                 raise InvalidSpec(self.at(name), f"unknown field{helps}")
-
-    def _refuse_misspelt(self, key: str) -> None:
-        """A misspelt field explains a missing one better than the missing one does."""
-        if self._unknown is not None:
-            return
-        words = {k.lower(): k for k in islice(self._raw, 64) if isinstance(k, str) and k != key and len(k) <= 80}
-        for near in difflib.get_close_matches(key.lower(), words, n=1, cutoff=0.75):
-            raise InvalidSpec(self.at(words[near]), f"unknown field; did you mean {key}?")
 
 
 def text_of(value: object, path: str, *, most: int, empty: bool = False) -> str:

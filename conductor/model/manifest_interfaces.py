@@ -7,7 +7,7 @@ from typing import Any
 
 from conductor.errors import InvalidSpec
 from conductor.model.kernel import InterfaceSelector
-from conductor.model.manifest_fields import Fields, shown
+from conductor.model.manifest_fields import Fields, shown, text_of
 
 __all__ = ["selector_of", "selector_spec_of"]
 
@@ -18,13 +18,9 @@ def selector_of(fields: Fields) -> InterfaceSelector:
     """Parse `interfaceSelector`: exactly one of its three forms."""
     match fields.one_of("interfaces", "primaryNodeInterface", _DISCOVERY):
         case "interfaces":
-            names = fields.texts("interfaces", longest=15)
-            if not names:
-                raise InvalidSpec(fields.at("interfaces"), "empty: name at least one interface")
-            selector = InterfaceSelector(names=names)
+            selector = InterfaceSelector(names=fields.texts("interfaces"))
         case "primaryNodeInterface":
-            if not fields.flag("primaryNodeInterface", default=False):
-                raise InvalidSpec(fields.at("primaryNodeInterface"), "can only be true; or choose another form")
+            fields.ignore("primaryNodeInterface")  # it can only be true
             selector = InterfaceSelector(primary=True)
         case _:
             selector = _discovery_of(fields.fields(_DISCOVERY))
@@ -45,8 +41,7 @@ def selector_spec_of(selector: InterfaceSelector) -> dict[str, Any]:
 
 
 def _discovery_of(fields: Fields) -> InterfaceSelector:
-    if not fields.flag("interfaceAutoDiscovery", default=True):
-        raise InvalidSpec(fields.at("interfaceAutoDiscovery"), "can only be true; or choose another form")
+    fields.ignore("interfaceAutoDiscovery")  # it can only be true
     exclude = fields.texts("excludeInterfaces") if fields.has("excludeInterfaces") else ("lo",)
     fields.ignore("excludeInterfaces")
     allow = fields.items("allowedInterfaces", _pattern_of)
@@ -55,11 +50,10 @@ def _discovery_of(fields: Fields) -> InterfaceSelector:
 
 
 def _pattern_of(value: object, path: str) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= 256:
-        raise InvalidSpec(path, f"{shown(value)} is not an interface name or /regular expression/")
-    if len(value) > 2 and value[0] == value[-1] == "/":
+    text = text_of(value, path, most=256)
+    if len(text) > 2 and text[0] == text[-1] == "/":
         try:
-            re.compile(value[1:-1])
+            re.compile(text[1:-1])
         except (re.error, OverflowError, RecursionError) as exc:
             raise InvalidSpec(path, f"{shown(value)} is not a regular expression: {exc}") from exc
-    return value
+    return text

@@ -11,9 +11,8 @@ from conductor.errors import InvalidSpec
 from conductor.model.ids import Name, parse_name
 from conductor.model.kernel import KernelFunctionSpec, KernelProgramSpec, KernelType
 from conductor.model.manifest_bytecode import bytecode_of, bytecode_spec_of, map_name_of
-from conductor.model.manifest_fields import Fields, shown
+from conductor.model.manifest_fields import Fields, shown, text_of
 from conductor.model.manifest_links import links_of, links_spec_of
-from conductor.model.manifest_strategy import check_fleet_fields
 
 __all__ = ["kernel_program_of", "kernel_spec_of"]
 
@@ -23,11 +22,10 @@ _TYPES = {kind.value: kind for kind in KernelType}
 
 def kernel_program_of(name: Name, spec: Fields, labels: Mapping[str, str]) -> KernelProgramSpec:
     """Parse `spec` of a KernelProgram."""
-    check_fleet_fields(spec)
+    spec.ignore("nodeSelector", "updateStrategy")  # they steer a fleet; the controller alone reads them
     bytecode = spec.fields("bytecode", required=True)
     owner = spec.value("mapOwner")
-    programs = spec.records("programs", _function_of, least=1)
-    _check_names(programs, spec.at("programs"))
+    programs = spec.records("programs", _function_of)
     parsed = KernelProgramSpec(
         name=name,
         bytecode=bytecode_of(bytecode),
@@ -55,7 +53,7 @@ def kernel_spec_of(spec: KernelProgramSpec) -> dict[str, Any]:
 
 
 def _function_of(fields: Fields) -> KernelFunctionSpec:
-    name = fields.text("name", most=64)
+    name = fields.text("name")
     kind = fields.choice("type", _TYPES)
     links, target = links_of(kind, fields)
     return KernelFunctionSpec(name=name, type=kind, links=links, attach_to=target)
@@ -65,22 +63,12 @@ def _function_spec_of(function: KernelFunctionSpec) -> dict[str, Any]:
     return {"name": function.name, "type": function.type.value, **links_spec_of(function)}
 
 
-def _check_names(programs: tuple[KernelFunctionSpec, ...], field: str) -> None:
-    seen: set[str] = set()
-    for i, program in enumerate(programs):
-        if program.name in seen:
-            raise InvalidSpec(f"{field}[{i}].name", f"{shown(program.name)} stands there twice")
-        seen.add(program.name)
-
-
 def _global_data_of(spec: Fields) -> dict[str, bytes]:
-    return {name: _bytes_of(value, path) for name, value, path in spec.entries("globalData", 64, 128)}
+    return {name: _bytes_of(value, path) for name, value, path in spec.entries("globalData", 64)}
 
 
 def _bytes_of(value: object, field: str) -> bytes:
-    if not isinstance(value, str) or len(value) > GLOBAL_BYTES * 4 // 3 + 4:
-        raise InvalidSpec(field, f"{shown(value)} is not base64 of at most {GLOBAL_BYTES >> 10} KiB")
     try:
-        return base64.b64decode(value, validate=True)
+        return base64.b64decode(text_of(value, field, most=GLOBAL_BYTES * 4 // 3 + 4, empty=True), validate=True)
     except (binascii.Error, ValueError) as exc:
         raise InvalidSpec(field, f"{shown(value)} is not base64, as the bytes of a global variable must be") from exc

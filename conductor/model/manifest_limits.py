@@ -69,11 +69,13 @@ def limits_spec_of(limits: Limits) -> dict[str, Any]:
     if limits == default:
         return {}
     names = (f.name for f in dataclass_fields(Limits))
-    return {keys[n]: _plain(getattr(limits, n)) for n in names if getattr(limits, n) != getattr(default, n)}
+    changed = {name: getattr(limits, name) for name in names if getattr(limits, name) != getattr(default, name)}
+    return {keys[name]: _printed(value, "s" if name == "cpu_call" else "") for name, value in changed.items()}
 
 
-def _plain(value: float) -> float:
-    return int(value) if float(value).is_integer() else value
+def _printed(value: float, unit: str) -> int | str:
+    """Print a number; a fraction is text, for Kubernetes has no other numbers in quantities."""
+    return int(value) if float(value).is_integer() else f"{value!r}{unit}"
 
 
 def _count(value: object, field: str, least: int, most: int) -> int:

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from conductor.errors import InvalidSpec
 from conductor.model.grants import Access, MapGrant
-from conductor.model.ids import Name, parse_name
+from conductor.model.ids import Name
 from conductor.model.manifest_bytecode import image_of, location_spec_of, map_name_of, path_of
 from conductor.model.manifest_fields import Fields, shown
 from conductor.model.manifest_json import check_json
 from conductor.model.manifest_limits import limits_of, limits_spec_of
-from conductor.model.manifest_strategy import check_fleet_fields
 from conductor.model.program import BuiltinSource, UserProgramSpec, WasmSource
 
 __all__ = ["check_grants", "parse_config", "user_program_of", "user_spec_of"]
 
-_FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,62}")
 _ACCESS = {access.word: access for access in Access}
 
 
 def user_program_of(name: Name, spec: Fields, labels: Mapping[str, str]) -> UserProgramSpec:
     """Parse `spec` of a UserProgram."""
-    check_fleet_fields(spec)
-    maps = spec.records("maps", _grant_of)
-    check_grants(maps, spec.at("maps"))
+    spec.ignore("nodeSelector", "updateStrategy")  # they steer a fleet; the controller alone reads them
     return UserProgramSpec(
         name=name,
         source=_source_of(spec.fields("source", required=True)),
-        maps=maps,
+        maps=spec.records("maps", _grant_of),
         config=parse_config(spec.value("config"), spec.at("config")),
         limits=limits_of(spec.fields("limits")),
         metadata=labels,
@@ -73,7 +68,7 @@ def user_spec_of(spec: UserProgramSpec) -> dict[str, Any]:
 
 def _source_of(source: Fields) -> BuiltinSource | WasmSource:
     if source.one_of("builtin", "wasm") == "builtin":
-        found: BuiltinSource | WasmSource = BuiltinSource(name=source.text("builtin", most=63))
+        found: BuiltinSource | WasmSource = BuiltinSource(name=source.text("builtin"))
     else:
         wasm = source.fields("wasm")
         if wasm.has("digest") and not wasm.has("path"):
@@ -96,9 +91,7 @@ def _source_spec_of(source: BuiltinSource | WasmSource) -> dict[str, Any]:
 
 def _grant_of(grant: Fields) -> MapGrant:
     name = map_name_of(grant.text("name"), grant.at("name"))
-    owner = grant.text("kernelProgram")
-    if not _FUNCTION.fullmatch(owner):  # old clients name a kernel function instead of a kernel program
-        parse_name(owner, grant.at("kernelProgram"))
+    owner = grant.text("kernelProgram")  # old clients name a kernel function instead of a kernel program
     return MapGrant(
         name=name,
         kernel_program=Name(owner),

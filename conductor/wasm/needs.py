@@ -91,7 +91,7 @@ def metric_of(raw: object, path: str) -> MetricSpec:
     return MetricSpec(
         name=fields.text("name", most=255),
         kind=fields.choice("type", _KINDS),
-        help=fields.text("help", default="", empty=True),
+        help=fields.text("help", default="", empty=True, most=1024),
         unit=fields.text("unit", default="", empty=True, most=64),
         labels=tuple(_texts(fields.value("labels"), fields.at("labels"))),
         buckets=tuple(_numbers(fields.value("buckets"), fields.at("buckets"))),

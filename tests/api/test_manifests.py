@@ -70,10 +70,16 @@ def test_documents_become_wishes() -> None:
         ("a: 1\n---\n" * 300, "more than 256 documents"),
         ("a: 2001-99-99", "manifest: a value cannot be read"),
         ("a: \x00", "no YAML"),
-        (GOOD.replace("builtin: service_map", "builtn: service_map"), "line 6: spec.source.builtn: unknown field"),
+        (
+            GOOD.replace("builtin: service_map", "builtn: service_map"),
+            'line 6: spec.source.builtn: unknown field "spec.source.builtn"; did you mean builtin?',
+        ),
         (GOOD.replace("type: TracePoint", "type: Tracepoint"), "line 17: spec.programs[0].type: "),
-        (GOOD.replace("kind: UserProgram", "kind: Userprogram"), "line 3: kind: 'Userprogram' is not"),
-        (GOOD.replace("{name: counter}", "{}"), "line 4: metadata.name: required"),
+        (GOOD.replace("kind: UserProgram", "kind: Userprogram"), 'line 3: kind: no matches for kind "Userprogram"'),
+        (
+            GOOD.replace("{name: counter}", "{}"),
+            "line 4: metadata.name: Required value: name or generateName is required",
+        ),
         (GOOD + "---\n" + GOOD, "line 23: metadata.name: UserProgram counter is there twice"),
     ],
 )

@@ -53,7 +53,7 @@ USER = HEAD | {
         "source": {"wasm": {"path": "/x", "digest": "sha256:" + "0" * 64}},
         "maps": [{"name": "a", "kernelProgram": "k", "map": "m", "access": "Consume"}],
         "config": {"a": [1, {"b": None}]},
-        "limits": {"memory": "32Mi", "cpu": 0.5},
+        "limits": {"memory": "32Mi", "cpu": "500m"},
     },
 }
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from conductor.model.manifest_fields import did_you_mean
+
 __all__ = [
     "Cause",
     "Weight",
@@ -50,18 +52,18 @@ def invalid(field: str, value: object, problem: str) -> Cause:
     return Cause(field=field, message=f"Invalid value: {told}{problem}")
 
 
-def wrong_type(field: str, wanted: str, value: object) -> Cause:
+def wrong_type(field: str, wanted: str, value: object, *, hint: str = "") -> Cause:
     """A value of another type."""
     found = printed(json_type(value))
     message = f"Invalid value: {found}: {field} in body must be of type {wanted}: {found}"
-    return Cause(field=field, message=message, weight=Weight.BLOCKING)
+    return Cause(field=field, message=message, weight=Weight.BLOCKING, hint=hint)
 
 
-def unsupported(field: str, value: object, words: Sequence[str]) -> Cause:
+def unsupported(field: str, value: str, words: Sequence[str]) -> Cause:
     """A word that is none of the known ones."""
     known = ", ".join(printed(word) for word in words)
     message = f"Unsupported value: {printed(value)}: supported values: {known}"
-    return Cause(field=field, message=message, weight=Weight.BLOCKING)
+    return Cause(field=field, message=message, weight=Weight.BLOCKING, hint=did_you_mean(value, words))
 
 
 def too_long(field: str, most: int) -> Cause:

@@ -80,7 +80,12 @@ def _wrong(value: object, node: Node, path: str) -> Iterator[Cause]:
     found = json_type(value)
     if "x-kubernetes-int-or-string" in node:
         if found not in {"integer", "string"}:
-            yield wrong_type(path, "integer,string", value)
+            yield wrong_type(
+                path,
+                "integer,string",
+                value,
+                hint=f'; a fraction is text, as in "{value}"' if found == "number" else "",
+            )
             yield wrong_type(path, "integer", value)
             return
     elif found != node.get("type", found):

@@ -64,7 +64,7 @@ UPDATE_STRATEGY: Node = record(
             "Nodes that may change at a time: a number, or a percentage of those chosen, rounded down but never to none.",
             pattern=SHARE,
             default=1,
-            minimum=0,
+            minimum=1,
             maximum=1_000_000,
         ),
         "canary": amount(

@@ -97,9 +97,9 @@ NODE_STATUS: Node = record(
         "agent": record(
             "The agent of the node.",
             {
-                "version": text("Version of the agent.", most=64, least=0),
-                "road": text("Road to the kernel: bpfman, embedded or none.", most=32, least=0),
-                "flavour": text("Which daemon answers on that road.", most=64, least=0),
+                "version": text("Version of the agent.", most=128, least=0),
+                "road": text("Socket of the kernel daemon; empty where none answers.", most=256, least=0),
+                "flavour": text("Which daemon that is.", most=128, least=0),
                 "ready": flag("Whether the agent has done what it was asked for at least once."),
             },
         ),
