@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from tests.e2e.node import programs_of
 from tests.oci.registry.site import Site, manifest
 from tests.oci.trust.cosign import Cosign
 
@@ -92,6 +93,37 @@ def test_an_update_to_what_nobody_signed_is_taken_back(site: Site, key: Path) ->
 
 
 @pytest.mark.usefixtures("key")
+def test_a_manifest_with_what_nobody_signed_leaves_both_old_halves_running(site: Site, key: Path) -> None:
+    site.push_halves()
+    sign(site, key, "tools/syscalls:v1", "tools/counter:v1")
+    start(site)
+    site.apply(manifest(site))
+    site.wait_for_calls()
+    held = [program["id"] for program in programs_of(site.node)]
+    site.push("tools/syscalls:v2", other(site))
+    site.push("tools/counter:v2", site.halves.version(site.etc, "second"))
+    site.apply(manifest(site, tag="v2"))
+    site.node.wait_for(lambda: site.counter()["reason"] == "UpdateFailed", "told")
+    site.node.wait_for(lambda: "no signature" in site.node.json("kernel", "get", "syscalls")["message"], "told")
+    before = site.calls()
+    assert site.wait_for_calls(before) > before
+    assert [program["id"] for program in programs_of(site.node)] == held
+    site.node.kill("agent")
+    site.node.wait_ready()
+    assert [program["id"] for program in programs_of(site.node)] == held
+    sign(site, key, "tools/syscalls:v2", "tools/counter:v2")
+    site.apply(manifest(site, tag="v2"))
+    site.node.wait_for(lambda: site.counter()["state"] == "Running" and not site.counter()["reason"], "the new one", 60)
+    site.node.wait_for(lambda: held != [program["id"] for program in programs_of(site.node)], "the new one")
+
+
+def other(site: Site) -> Path:
+    """The object with a few bytes behind its end, which nobody reads: another digest."""
+    path = site.etc / "syscalls-second.o"
+    path.write_bytes(site.halves.object.read_bytes() + bytes(8))
+    return path
+
+
 def test_a_stricter_policy_stops_no_restart_but_the_next_update(site: Site) -> None:
     site.push_halves()
     site.start()
