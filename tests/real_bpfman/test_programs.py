@@ -30,6 +30,7 @@ def test_the_flavour_is_told_at_connect(bed: Bed) -> None:
         assert road.status.connected
         assert road.status.flavour == bed.flavour
         assert road.status.kernel_enforces_grants == (bed.flavour is Flavour.LOADER)
+        assert road.status.lists_what_stands == (bed.flavour is Flavour.LOADER)
 
     bed.tell(story)
 
