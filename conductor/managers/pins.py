@@ -13,7 +13,7 @@ from conductor.errors import ConductorError
 from conductor.managers.book import WishBook
 from conductor.managers.image import ImageManager
 from conductor.model.ids import Name
-from conductor.model.kernel import ImageObject
+from conductor.model.kernel import ImageObject, PullPolicy
 from conductor.model.manifest import KERNEL_PROGRAM, kind_of
 from conductor.model.program import ProgramSpec, Source
 from conductor.plan.backoff import HOPELESS_SECONDS, is_mended_elsewhere, pause_after
@@ -81,12 +81,15 @@ class Pins:
         """Have it looked again what must be held: something does not run any more."""
         self.book.moved.set()
 
-    async def confirm(self, spec: ProgramSpec) -> str:
-        """Hold what an update keeps against the policy; answer what is to be said of it. Raises what a pull does."""
+    async def confirm(self, spec: ProgramSpec, *, looks: bool = True) -> str:
+        """Hold what an update keeps against the image policy; answer what is to be said of it.
+
+        `looks` is whether to ask where its tag went, which takes up to 3 s. Raises what a pull does.
+        """
         image = image_of(spec)
         if image is None or not self.images.is_here(image):
             return ""
-        _, note = await self._pin(image, spec)
+        _, note = await self._pin(image if looks else replace(image, pull_policy=PullPolicy.NEVER), spec)
         return note
 
     async def _pin(self, image: ImageObject, spec: ProgramSpec) -> tuple[ImageObject, str]:

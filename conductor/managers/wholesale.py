@@ -46,6 +46,9 @@ class Wholesale:
             keys = self._carried(keys, source)
             checked = {key: await self.admission.check(spec) for key, spec in keys.items()}
             applied = tuple(self._applied(key, spec, source) for key, (spec, _) in checked.items())
+            for one in applied:
+                if one.action == "configured" and one.new is not None:
+                    await self.admission.maker.pins.confirm(one.new, looks=False)
             if not dry_run:
                 await self._put(source, {key: spec for key, (spec, _) in checked.items()}, _known(checked))
                 self._hurry(checked)

@@ -101,6 +101,9 @@ async def test_an_update_keeps_no_digest_that_the_policy_refuses_now(wasm_world:
         wasm_world.images.untrusted = "nobody signed it"
         with pytest.raises(ImageUntrusted):
             await programs.update(module(interval=3))
+        with pytest.raises(ImageUntrusted):
+            await programs.apply([module(interval=3)])
+        assert [one.action for one in await programs.apply([module()])] == ["unchanged"]
         assert (programs.get(P).state, programs.get(P).generation) == (State.RUNNING, 1)
 
 
