@@ -13,11 +13,13 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from conductor import __version__, frugal
+from conductor.agent_snapshots import Snapshots
 from conductor.api import grpc, http
 from conductor.api.counts import BOUNDS
 from conductor.api.listener import refuse_served
@@ -35,6 +37,7 @@ from conductor.errors import ConductorError
 from conductor.exporter.metrics import Build, SelfMetrics
 from conductor.exporter.page import Page
 from conductor.exporter.store import SeriesStore
+from conductor.kube.access import is_in_pod
 from conductor.managers.builtin_runtime import BuiltinRuntime
 from conductor.managers.bus import Bus
 from conductor.managers.bytecodes import Bytecodes
@@ -49,12 +52,16 @@ from conductor.managers.logs import LogBook
 from conductor.managers.program import ProgramManager
 from conductor.managers.registry import RegistryManager
 from conductor.model.agent import AgentInfo
-from conductor.model.program import ProgramType
+from conductor.model.fleet import AgentReport
+from conductor.model.program import ProgramType, Source
 from conductor.net.interfaces import Interfaces
 from conductor.oci.service import OciImages
 from conductor.privilege import group_id
 from conductor.stopping import give_up, stop_signals
 from conductor.wasm.runtime import WasmRuntime
+
+if TYPE_CHECKING:
+    from conductor.agent_cluster import Membership
 
 __all__ = ["run"]
 
@@ -62,8 +69,7 @@ STOP_SECONDS = 20.0
 """From the first signal to the end of the process, whatever a part does."""
 SETTLE_SECONDS = 1.0
 """From the start of everything until its left-overs are collected: readiness does not wait for that."""
-TICK_SECONDS = 1.0
-"""Between snapshots of the metrics page."""
+FEATURES = ("builtin", "manifests", "upload", "wasm")
 
 log = logging.getLogger(__name__)
 
@@ -113,9 +119,10 @@ async def _running(config: Config) -> AsyncIterator[None]:
         state_dir = stack.enter_context(StateDir.opened(config.agent.state_dir))
         door = await stack.enter_async_context(_http_door(ground, page))
         road = await stack.enter_async_context(_road(ground, state_dir))
-        cache = await stack.enter_async_context(_cache(ground))
+        member = await stack.enter_async_context(_membership(ground))
+        cache = await stack.enter_async_context(_cache(ground, member))
         source = await stack.enter_async_context(_image_source(config))
-        images = await stack.enter_async_context(ImageManager.running(source=source, publish=ground.bus.publish))
+        images = await stack.enter_async_context(_images(ground, source, member))
         bytecodes = Bytecodes(objects=state_dir.objects, images=images)
         kernel_half = await stack.enter_async_context(_kernel_half(ground, state_dir, road, bytecodes))
         wasm = await stack.enter_async_context(
@@ -126,14 +133,29 @@ async def _running(config: Config) -> AsyncIterator[None]:
         )
         files = ManifestFiles(paths=config.agent.apply, programs=programs)
         await files.look()
-        ground.view.begin(programs=programs, problems=partial(_problems, cache, files, road, state_dir))
-        info = partial(_info, view=ground.view, road=road, door=door, node=ground.node, started=time.time())
+        await stack.enter_async_context(_cluster_work(ground, member, programs, road, state_dir))
+        ground.view.begin(programs=programs, problems=partial(_problems, cache, files, road, state_dir, member))
+        features = (*FEATURES, "cluster") if member else FEATURES
+        info = partial(
+            _info, view=ground.view, road=road, door=door, node=ground.node, started=time.time(), features=features
+        )
         server = await stack.enter_async_context(_grpc_door(ground, state_dir, programs, images, info))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        snapshots = _snapshots(ground, page=page, door=door, server=server, road=road, half=kernel_half, images=images)
+        snapshots = Snapshots(
+            page=page,
+            own=_own_metrics(ground, page, member),
+            view=ground.view,
+            bus=ground.bus,
+            door=door,
+            server=server,
+            road=road,
+            half=kernel_half,
+            images=images,
+            figures=partial(member.figures, cache) if member else dict,
+        )
         loops = (
             tasks.create_task(files.run(), name="manifest-files"),
-            tasks.create_task(snapshots, name="snapshots"),
+            tasks.create_task(snapshots.run(), name="snapshots"),
         )
         log.info("serving %s and http://%s", config.agent_socket, door.address)
         yield
@@ -169,9 +191,49 @@ def _road(ground: _Ground, state_dir: StateDir) -> AbstractAsyncContextManager[B
     )
 
 
-def _cache(ground: _Ground) -> AbstractAsyncContextManager[CacheManager]:
-    names = ground.config.agent.names
-    return CacheManager.running(interfaces=Interfaces(), node_name=ground.node, names_file=names, bus=ground.bus)
+@asynccontextmanager
+async def _membership(ground: _Ground) -> AsyncIterator[Membership | None]:
+    """What the agent is in a cluster; None where none is configured, and then nothing of it is imported."""
+    config = ground.config.cluster
+    if config.kubeconfig is None and not is_in_pod():
+        yield None
+        return
+    from conductor.agent_cluster import Membership  # noqa: PLC0415 - see above
+
+    async with Membership.found(config, ground.node) as member:
+        yield member
+
+
+@asynccontextmanager
+async def _cluster_work(
+    ground: _Ground, member: Membership | None, programs: ProgramManager, road: BpfmanRoad, state_dir: StateDir
+) -> AsyncIterator[None]:
+    """Follow the cluster; what one asked for earlier goes where there is none any more: nobody else could withdraw it."""
+    if member is None:
+        if programs.wishes(Source.CLUSTER):
+            log.warning("no cluster is configured any more: what it asked for is withdrawn")
+            await programs.set_source(Source.CLUSTER, ())
+        yield
+        return
+    report = partial(_agent_report, ground.view, road)
+    folder = state_dir.root / "cluster"
+    async with member.working(programs=programs, bus=ground.bus, folder=folder, agent=report):
+        yield
+
+
+def _cache(ground: _Ground, member: Membership | None) -> AbstractAsyncContextManager[CacheManager]:
+    return CacheManager.running(
+        interfaces=Interfaces(),
+        node_name=ground.node,
+        names_file=ground.config.agent.names,
+        bus=ground.bus,
+        facts=member.facts if member else None,
+    )
+
+
+def _images(ground: _Ground, source: OciImages, member: Membership | None) -> AbstractAsyncContextManager[ImageManager]:
+    secrets = member.secrets if member else None
+    return ImageManager.running(source=source, publish=ground.bus.publish, secrets=secrets)
 
 
 def _image_source(config: Config) -> AbstractAsyncContextManager[OciImages]:
@@ -246,37 +308,10 @@ def _grpc_door(
     )
 
 
-async def _snapshots(
-    ground: _Ground,
-    *,
-    page: Page,
-    door: http.HttpDoor,
-    server: GrpcServer,
-    road: BpfmanRoad,
-    half: KernelHalf,
-    images: ImageManager,
-) -> None:
-    """Take a snapshot of all series each second, the agent's own first; runs for ever."""
-    view, build = ground.view, Build(version=__version__, python=platform.python_version(), node=ground.node)
-    own = SelfMetrics(store=ground.store, page=page, build=build, call_bounds=BOUNDS)
-    while True:
-        own.update(
-            programs=view.programs(),
-            costs=view.costs(),
-            kernel=view.kernel(),
-            ready=view.ready(),
-            queues={"events": ground.bus},
-            reconcile=asdict(half.counters),
-            road=None if road.status.road == "none" else (road.status.road, road.status.connected),
-            road_counts=asdict(road.counters),
-            strays=half.strays.counts(),
-            images=images.counts(),
-            calls=server.counts,
-            requests=door.requests,
-            loop_lag=door.loop_lag,
-        )
-        await asyncio.to_thread(page.tick, time.monotonic())
-        await asyncio.sleep(TICK_SECONDS)
+def _own_metrics(ground: _Ground, page: Page, member: Membership | None) -> SelfMetrics:
+    build = Build(version=__version__, python=platform.python_version(), node=ground.node)
+    more = member.families if member else ()
+    return SelfMetrics(store=ground.store, page=page, build=build, call_bounds=BOUNDS, more=more)
 
 
 async def map_layouts(path: str) -> Mapping[str, str]:
@@ -289,7 +324,16 @@ async def check_object(path: str, name: str) -> None:
     await asyncio.to_thread(lambda: checked_object(read_object(Path(path)), name))
 
 
-def _info(*, view: View, road: BpfmanRoad, door: http.HttpDoor, node: str, started: float) -> AgentInfo:
+def _agent_report(view: View, road: BpfmanRoad) -> AgentReport:
+    """What the cluster is told of this agent."""
+    status = road.status
+    flavour = status.flavour if status.connected else ""
+    return AgentReport(version=__version__, road=status.road, flavour=flavour, ready=view.ready()[0])
+
+
+def _info(
+    *, view: View, road: BpfmanRoad, door: http.HttpDoor, node: str, started: float, features: tuple[str, ...]
+) -> AgentInfo:
     ready, reasons = view.ready()
     status = road.status
     return AgentInfo(
@@ -300,7 +344,7 @@ def _info(*, view: View, road: BpfmanRoad, door: http.HttpDoor, node: str, start
         road_version=status.version,
         road_connected=status.connected,
         road_problem=status.problem,
-        features=("builtin", "manifests", "upload", "wasm"),
+        features=features,
         http_address=door.address,
         started=started,
         ready=ready,
@@ -309,9 +353,12 @@ def _info(*, view: View, road: BpfmanRoad, door: http.HttpDoor, node: str, start
     )
 
 
-def _problems(cache: CacheManager, files: ManifestFiles, road: BpfmanRoad, state_dir: StateDir) -> tuple[str, ...]:
+def _problems(
+    cache: CacheManager, files: ManifestFiles, road: BpfmanRoad, state_dir: StateDir, member: Membership | None
+) -> tuple[str, ...]:
     """Say what is degraded beside the programs."""
-    return (*cache.problems(), *filter(None, (files.problem, _away(road), disk_problem(state_dir.root))))
+    told = filter(None, (files.problem, _away(road), disk_problem(state_dir.root)))
+    return (*(member.problems() if member else ()), *cache.problems(), *told)
 
 
 def _away(road: BpfmanRoad) -> str:

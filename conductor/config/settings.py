@@ -105,6 +105,9 @@ class Config:
         values.path_or_none, None, "File of names for IP addresses (no cluster needed).", "FILE"
     )
     lease_duration: float = _setting(values.seconds, 15.0, "How long leadership lasts unrenewed.", "DURATION")
+    allow_cluster_paths: bool = _setting(
+        values.switch, False, "Let the cluster name files of this node's disk as bytecode and modules."
+    )
     image_policy: Path | None = _setting(values.path_or_none, None, "Which images must be signed, and by whom.", "FILE")
     registries: Path | None = _setting(
         values.path_or_none, None, "Mirrors, certificates and credentials of registries.", "FILE", secret=True
@@ -212,6 +215,7 @@ class Config:
             namespace=self.namespace,
             node_name=self.node_name,
             lease_duration=self.lease_duration,
+            allow_paths=self.allow_cluster_paths,
         )
 
     @property

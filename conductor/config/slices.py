@@ -100,6 +100,8 @@ class ClusterConfig:
     node_name: str
     lease_duration: float
     """Seconds."""
+    allow_paths: bool = False
+    """What the cluster asks for may be a file of this node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from conductor.exporter.board import Board
+from conductor.exporter.board import Board, Rows
 from conductor.exporter.families import AGENT, PROGRAM, call_durations
 from conductor.exporter.page import Page
 from conductor.exporter.process import process_usage
 from conductor.exporter.program_metrics import ProgramMetrics
 from conductor.exporter.store import SeriesStore
 from conductor.exporter.table import Row
+from conductor.model.metrics import MetricSpec
 from conductor.model.status import Cost, KernelStatus, ProgramStatus, State
 
 __all__ = ["Build", "Calls", "Queue", "SelfMetrics"]
@@ -93,12 +94,20 @@ class SelfMetrics:
     """Write `conductor_*`. Sole user of the store's own sink; used by one thread at a time."""
 
     def __init__(
-        self, *, store: SeriesStore, page: Page, build: Build, call_bounds: tuple[float, ...] = (1.0,)
+        self,
+        *,
+        store: SeriesStore,
+        page: Page,
+        build: Build,
+        call_bounds: tuple[float, ...] = (1.0,),
+        more: tuple[MetricSpec, ...] = (),
     ) -> None:
         self._store = store
         self._page = page
         self._build = build
-        self._board = Board(sink=store.self_sink(), specs=(*PROGRAM, *AGENT, call_durations(call_bounds)))
+        self._more = tuple(spec.name for spec in more)
+        """Families that only some agents have."""
+        self._board = Board(sink=store.self_sink(), specs=(*PROGRAM, *AGENT, call_durations(call_bounds), *more))
         self._programs = ProgramMetrics(board=self._board, store=store)
 
     def update(
@@ -117,6 +126,7 @@ class SelfMetrics:
         calls: Calls | None = None,
         requests: Mapping[tuple[str, str], int] | None = None,
         loop_lag: float | None = None,
+        more: Mapping[str, Rows] | None = None,
     ) -> None:
         """Write everything that is told; what is left out leaves the page. To be called before each tick."""
         self._programs.states(programs)
@@ -136,6 +146,8 @@ class SelfMetrics:
             show(f"conductor_kernel_{what}", _one((strays or {}).get(what)))
         for name in IMAGES:
             show(name, _one((images or {}).get(name.removeprefix("conductor_"))))
+        for name in self._more:
+            show(name, (more or {}).get(name, {}))
         show("conductor_loop_lag_seconds", _one(loop_lag))
         show("conductor_http_requests_total", {key: float(count) for key, count in (requests or {}).items()})
         self._calls(calls)

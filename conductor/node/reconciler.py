@@ -18,7 +18,6 @@ from conductor.model.cluster import Gone, Interrupted, Put, Synced, WatchCounts
 from conductor.model.fleet import NODE_STATES, AgentReport, Assignment, FleetKey, NodeStateRow
 from conductor.model.ids import Name
 from conductor.model.program import ProgramSpec, Source
-from conductor.node.cluster import NodeCluster
 from conductor.node.copy import NodeCopy
 from conductor.node.reporter import Reporter
 from conductor.node.revisions import Revisions, Specs
@@ -26,6 +25,7 @@ from conductor.plan.backoff import delay
 from conductor.plan.merge import Wish
 from conductor.plan.node_reports import Assignments
 from conductor.plan.same import is_same
+from conductor.ports import Cluster
 
 __all__ = ["NodeReconciler"]
 
@@ -40,7 +40,7 @@ class NodeReconciler:
     def __init__(
         self,
         *,
-        cluster: NodeCluster,
+        cluster: Cluster,
         node: str,
         namespace: str,
         folder: Path,
@@ -70,7 +70,7 @@ class NodeReconciler:
     async def running(
         cls,
         *,
-        cluster: NodeCluster,
+        cluster: Cluster,
         node: str,
         namespace: str,
         folder: Path,

@@ -13,10 +13,10 @@ from conductor.managers.bus import Bus
 from conductor.managers.program import ProgramManager
 from conductor.model.fleet import NODE_STATES, AgentReport, NodeStateRow
 from conductor.model.program import Source
-from conductor.node.cluster import NodeCluster
 from conductor.plan.backoff import delay
 from conductor.plan.node_reports import Assignments, Seen, reports
 from conductor.plan.telling import Telling
+from conductor.ports import Cluster
 
 __all__ = ["ReportCounts", "Reporter"]
 
@@ -43,7 +43,7 @@ class Reporter:
     def __init__(
         self,
         *,
-        cluster: NodeCluster,
+        cluster: Cluster,
         programs: ProgramManager,
         bus: Bus,
         agent: Callable[[], AgentReport],

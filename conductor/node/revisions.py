@@ -13,8 +13,8 @@ from conductor.model.fleet_rows import digest_of
 from conductor.model.kernel import KernelProgramSpec, PathObject
 from conductor.model.manifest import parse_manifest
 from conductor.model.program import ProgramSpec, WasmSource
-from conductor.node.cluster import NodeCluster
 from conductor.node.copy import NodeCopy
+from conductor.ports import Cluster
 
 __all__ = ["Revisions", "Specs", "spec_of"]
 
@@ -32,7 +32,7 @@ class Specs:
 class Revisions:
     """Own the specs of what is assigned: from memory, else from the local copy, else from the API server."""
 
-    def __init__(self, *, cluster: NodeCluster, namespace: str, copy: NodeCopy, allow_paths: bool) -> None:
+    def __init__(self, *, cluster: Cluster, namespace: str, copy: NodeCopy, allow_paths: bool) -> None:
         self._cluster, self._namespace = cluster, namespace
         self._copy, self._allow_paths = copy, allow_paths
         self._known: dict[str, ProgramSpec] = {}
