@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from sys import intern
 from typing import NamedTuple, Self
 
 from typing_extensions import override
@@ -249,7 +250,7 @@ def _is_ready(conditions: Collection[Mapping[str, object]]) -> bool:
 
 def _text(raw: Mapping[str, object], name: str) -> str:
     value = raw.get(name)
-    return value if isinstance(value, str) else ""
+    return intern(value) if isinstance(value, str) else ""  # the same words are in every node's row
 
 
 def _cut(message: str) -> str:

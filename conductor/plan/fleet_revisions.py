@@ -46,8 +46,8 @@ def made(program: ProgramRow, world: FleetWorld) -> list[FleetAction]:
     Theirs go with their owner sooner or later. Until then those that nodes run stay, unless one is in the way.
     """
     wish = world.wishes.get(program.key)
-    is_due = target_of(program, world) is None
-    wanted = wish if isinstance(wish, Wanted) and is_due and wish.row.spec_hash == program.spec_hash else None
+    is_due = isinstance(wish, Wanted) and _is_of(wish.row, program) and target_of(program, world) is None
+    wanted = wish if isinstance(wish, Wanted) and is_due else None
     strays = [row for row in of_program(world, program.key) if row.owner_uid != program.uid]
     used = _used(program.key, world) if strays else set()
     done: list[FleetAction] = [
@@ -56,6 +56,10 @@ def made(program: ProgramRow, world: FleetWorld) -> list[FleetAction]:
         if row.name not in used or (wanted is not None and row.name == wanted.row.name)
     ]
     return [*done, CreateRevision(key=program.key, row=wanted.row, document=wanted.document)] if wanted else done
+
+
+def _is_of(row: RevisionRow, program: ProgramRow) -> bool:
+    return (row.spec_hash, row.owner_uid) == (program.spec_hash, program.uid)
 
 
 def _used(key: FleetKey, world: FleetWorld) -> set[str]:

@@ -196,7 +196,7 @@ def _some(program: ProgramRow, revision: RevisionRow, among: Sequence[Place], ch
 
 def _budget(program: ProgramRow, among: Sequence[Place]) -> int:
     ready = sum(place.is_ready for place in among)
-    return max(1, program.strategy.max_unavailable.of(ready, up=True))
+    return max(1, program.strategy.max_unavailable.of(ready, up=False))
 
 
 def _rolled(program: ProgramRow, target: RevisionRow, among: Sequence[Place]) -> Moves:

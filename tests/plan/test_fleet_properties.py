@@ -80,7 +80,7 @@ class Cluster(RuleBasedStateMachine):
         self.fleet.perform(self.fleet.plan().actions[:part])
         for key, row in self.fleet.programs.items():
             ready = sum(self.fleet.nodes[name].ready for name in self._selected(row))
-            budget = max(1, row.strategy.max_unavailable.of(ready, up=True))
+            budget = max(1, row.strategy.max_unavailable.of(ready, up=False))
             changing = self._changing(row)
             assert len(changing) <= max(budget, len(before.get(key, ()))), f"{key}: {changing}"
 

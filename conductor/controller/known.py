@@ -1,0 +1,160 @@
+"""What is known of the cluster: rows alone, and whom a change of one concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TypeVar, assert_never
+
+from conductor.model.cluster import Resource
+from conductor.model.fleet import (
+    CONTROLLER_REVISIONS,
+    KERNEL_PROGRAM,
+    KERNEL_PROGRAMS,
+    NODE_STATES,
+    NODES,
+    USER_PROGRAM,
+    USER_PROGRAMS,
+    FleetKey,
+    NodeRow,
+    NodeStateRow,
+)
+from conductor.model.fleet_rows import ProgramRow, RevisionRow
+from conductor.plan.fleet_world import FleetWorld, Wish
+
+__all__ = ["NODE", "WATCHED", "AnyRow", "Known", "name_of"]
+
+NODE = "Node"
+"""Kind of a key that names a node."""
+AnyRow = ProgramRow | NodeRow | NodeStateRow | RevisionRow
+Row = TypeVar("Row", ProgramRow, NodeStateRow, RevisionRow)
+WATCHED: tuple[Resource, ...] = (KERNEL_PROGRAMS, USER_PROGRAMS, NODES, NODE_STATES, CONTROLLER_REVISIONS)
+
+
+def name_of(row: AnyRow) -> tuple[Resource, str]:
+    """Answer which object a row is of."""
+    match row:
+        case ProgramRow():
+            return (KERNEL_PROGRAMS if row.kind == KERNEL_PROGRAM else USER_PROGRAMS), row.name
+        case NodeRow():
+            return NODES, row.name
+        case NodeStateRow():
+            return NODE_STATES, row.name
+        case RevisionRow():
+            return CONTROLLER_REVISIONS, row.name
+        case _:
+            assert_never(row)
+
+
+class Known:
+    """Rows by what was told last, and by answers to our own writes, which come before the watch tells of them."""
+
+    def __init__(self, *, wall: Callable[[], float]) -> None:
+        self._wall = wall
+        self.programs: dict[FleetKey, ProgramRow] = {}
+        self.nodes: dict[str, NodeRow] = {}
+        self.states: dict[str, NodeStateRow] = {}
+        self.revisions: dict[str, RevisionRow] = {}
+        self.wishes: dict[FleetKey, Wish] = {}
+        self.crowded: set[FleetKey] = set()
+        """Programs that wait for room on a node."""
+
+    def world(self) -> FleetWorld:
+        """Answer it all for one decision: not a copy."""
+        return FleetWorld(
+            programs=self.programs,
+            nodes=self.nodes,
+            states=self.states,
+            revisions=self.revisions,
+            wishes=self.wishes,
+        )
+
+    def learn(self, row: AnyRow) -> set[FleetKey]:
+        """Take a row in unless a newer one is there; answers whom it concerns."""
+        match row:
+            case NodeRow():
+                before, self.nodes[row.name] = self.nodes.get(row.name), row
+                return self._by_node(before, row)
+            case ProgramRow():
+                return self._learn_program(row)
+            case NodeStateRow():
+                old = self.states.get(row.name)
+                return self._by_state(old, row) if _taken(self.states, row.name, row) else set()
+            case RevisionRow():
+                return {row.key} if _taken(self.revisions, row.name, row) else set()
+            case _:
+                assert_never(row)
+
+    def lose(self, resource: Resource, name: str) -> set[FleetKey]:
+        """Take a row out; answers whom it concerns."""
+        if resource == NODES:
+            node = self.nodes.pop(name, None)
+            return self._by_node(node, None) if node else set()
+        if resource == NODE_STATES:
+            state = self.states.pop(name, None)
+            return self._by_state(state, None) if state else set()
+        if resource == CONTROLLER_REVISIONS:
+            revision = self.revisions.pop(name, None)
+            return {revision.key} if revision else set()
+        key = FleetKey(KERNEL_PROGRAM if resource == KERNEL_PROGRAMS else USER_PROGRAM, name)
+        self.wishes.pop(key, None)
+        self.crowded.discard(key)
+        return {key} if self.programs.pop(key, None) else set()
+
+    def _learn_program(self, row: ProgramRow) -> set[FleetKey]:
+        before = self.programs.get(row.key)
+        if row.deleted_at is not None:
+            # By our own clock where the server's is ahead: two minutes are two minutes.
+            seen = before.deleted_at if before is not None and before.deleted_at is not None else self._wall()
+            row = replace(row, deleted_at=min(row.deleted_at, seen))
+        if before is not None and (before.spec_hash, before.uid) != (row.spec_hash, row.uid):
+            self.wishes.pop(row.key, None)
+        return {row.key} if _taken(self.programs, row.key, row) else set()
+
+    def _by_node(self, before: NodeRow | None, after: NodeRow | None) -> set[FleetKey]:
+        there = [row for row in (before, after) if row is not None]
+        name = there[0].name
+        meant = {key for key, row in self.programs.items() if any(row.selector.matches(node.labels) for node in there)}
+        state = self.states.get(name)
+        return {FleetKey(NODE, name)} | meant | ({item.key for item in state.spec} if state else set())
+
+    def _by_state(self, before: NodeStateRow | None, after: NodeStateRow | None) -> set[FleetKey]:
+        there = [row for row in (before, after) if row is not None]
+        touched = _differing(before, after) | self.crowded
+        touched |= {key for key, row in self.programs.items() if row.deleting}
+        touched |= {item.key for row in there for item in row.spec if item.key not in self.programs}
+        return touched if before and after else touched | {FleetKey(NODE, there[0].name)}
+
+
+def _taken(rows: dict[str, Row] | dict[FleetKey, Row], name: str | FleetKey, row: Row) -> bool:
+    """Put a row in place unless it is older than the one there, or the same; what we wrote is known before it is told."""
+    kept: dict[str | FleetKey, Row] = rows  # type: ignore[assignment]
+    before = kept.get(name)
+    if before is not None and (before == row or _version(row) < _version(before)):
+        return False
+    kept[name] = row
+    return True
+
+
+def _version(row: ProgramRow | NodeStateRow | RevisionRow) -> int:
+    return int(row.resource_version) if row.resource_version.isdecimal() else 0
+
+
+def _differing(before: NodeStateRow | None, after: NodeStateRow | None) -> set[FleetKey]:
+    """Programs of which a node has or says something else than before."""
+    told = [_pairs(row) for row in (before, after)]
+    found = {key for key in {*told[0], *told[1]} if told[0].get(key) != told[1].get(key)}
+    if before and after and _is_fresh(after) and not _is_fresh(before):
+        found |= {item.key for item in after.observed}
+    return found
+
+
+def _pairs(row: NodeStateRow | None) -> dict[FleetKey, tuple[object, object]]:
+    if row is None:
+        return {}
+    keys: Iterable[FleetKey] = {*(item.key for item in row.spec), *(item.key for item in row.observed)}
+    return {key: (row.assigned(key), row.reported(key)) for key in keys}
+
+
+def _is_fresh(row: NodeStateRow) -> bool:
+    return row.observed_generation >= row.generation
