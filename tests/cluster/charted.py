@@ -19,9 +19,9 @@ LEASE = "ebpfconductor"
 _PLACE = re.compile(r"\{\{ \.(\w+) \}\}")
 
 
-def documents_of(name: str, **places: str) -> list[dict[str, Any]]:
-    """Read a file of the chart with its places filled, as the chart's templates fill them."""
-    text = (CHART / "files" / name).read_text()
+def documents_of(file: str, /, **places: str) -> list[dict[str, Any]]:
+    """Read a file of the chart with its places filled in, as its templates do."""
+    text = (CHART / "files" / file).read_text()
     return list(yaml.safe_load_all(_PLACE.sub(lambda found: places[found[1]], text)))
 
 
