@@ -37,7 +37,7 @@ from conductor.errors import ConductorError
 from conductor.exporter.metrics import Build, SelfMetrics
 from conductor.exporter.page import Page
 from conductor.exporter.store import SeriesStore
-from conductor.kube.access import is_in_pod
+from conductor.kube.pod import is_in_pod
 from conductor.managers.builtin_runtime import BuiltinRuntime
 from conductor.managers.bus import Bus
 from conductor.managers.bytecodes import Bytecodes
@@ -52,7 +52,6 @@ from conductor.managers.logs import LogBook
 from conductor.managers.program import ProgramManager
 from conductor.managers.registry import RegistryManager
 from conductor.model.agent import AgentInfo
-from conductor.model.fleet import AgentReport
 from conductor.model.program import ProgramType, Source
 from conductor.net.interfaces import Interfaces
 from conductor.oci.service import OciImages
@@ -133,7 +132,9 @@ async def _running(config: Config) -> AsyncIterator[None]:
         )
         files = ManifestFiles(paths=config.agent.apply, programs=programs)
         await files.look()
-        await stack.enter_async_context(_cluster_work(ground, member, programs, road, state_dir))
+        await stack.enter_async_context(
+            _cluster_work(ground, member, programs=programs, images=images, road=road, state_dir=state_dir)
+        )
         ground.view.begin(programs=programs, problems=partial(_problems, cache, files, road, state_dir, member))
         features = (*FEATURES, "cluster") if member else FEATURES
         info = partial(
@@ -206,7 +207,13 @@ async def _membership(ground: _Ground) -> AsyncIterator[Membership | None]:
 
 @asynccontextmanager
 async def _cluster_work(
-    ground: _Ground, member: Membership | None, programs: ProgramManager, road: BpfmanRoad, state_dir: StateDir
+    ground: _Ground,
+    member: Membership | None,
+    *,
+    programs: ProgramManager,
+    images: ImageManager,
+    road: BpfmanRoad,
+    state_dir: StateDir,
 ) -> AsyncIterator[None]:
     """Follow the cluster; what one asked for earlier goes where there is none any more: nobody else could withdraw it."""
     if member is None:
@@ -215,9 +222,10 @@ async def _cluster_work(
             await programs.set_source(Source.CLUSTER, ())
         yield
         return
-    report = partial(_agent_report, ground.view, road)
     folder = state_dir.root / "cluster"
-    async with member.working(programs=programs, bus=ground.bus, folder=folder, agent=report):
+    async with member.working(
+        programs=programs, images=images, bus=ground.bus, folder=folder, road=road, view=ground.view
+    ):
         yield
 
 
@@ -322,13 +330,6 @@ async def map_layouts(path: str) -> Mapping[str, str]:
 async def check_object(path: str, name: str) -> None:
     """Look whether a file is an object for the kernel (`managers.admission.ObjectCheck`), off the event loop."""
     await asyncio.to_thread(lambda: checked_object(read_object(Path(path)), name))
-
-
-def _agent_report(view: View, road: BpfmanRoad) -> AgentReport:
-    """What the cluster is told of this agent."""
-    status = road.status
-    flavour = status.flavour if status.connected else ""
-    return AgentReport(version=__version__, road=status.road, flavour=flavour, ready=view.ready()[0])
 
 
 def _info(

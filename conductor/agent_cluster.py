@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Self
 
+from conductor import __version__
+from conductor.agent_leader import Leader
+from conductor.api.view import View
+from conductor.bpfman.road import BpfmanRoad
 from conductor.config import ClusterConfig
 from conductor.exporter.board import Rows
 from conductor.exporter.cluster_families import CLUSTER
@@ -15,6 +20,8 @@ from conductor.kube.facts import KubeFacts
 from conductor.kube.secrets import KubeSecrets
 from conductor.managers.bus import Bus
 from conductor.managers.cache import CacheManager
+from conductor.managers.image import ImageManager
+from conductor.managers.kernel_tasks import beside
 from conductor.managers.program import ProgramManager
 from conductor.model.cluster import WatchCounts
 from conductor.model.fleet import AgentReport
@@ -39,6 +46,9 @@ class Membership:
             parse=lambda data, where: DockerConfig.pull_secret(data, where=where),
         )
         self._reconciler: NodeReconciler | None = None
+        self._leader = Leader(
+            cluster=cluster, namespace=self._namespace, node=node, lease_seconds=config.lease_duration
+        )
 
     @classmethod
     @asynccontextmanager
@@ -49,19 +59,29 @@ class Membership:
 
     @asynccontextmanager
     async def working(
-        self, *, programs: ProgramManager, bus: Bus, folder: Path, agent: Callable[[], AgentReport]
+        self,
+        *,
+        programs: ProgramManager,
+        images: ImageManager,
+        bus: Bus,
+        folder: Path,
+        road: BpfmanRoad,
+        view: View,
     ) -> AsyncIterator[None]:
-        """Do this node's part while the body runs."""
-        async with NodeReconciler.running(
-            cluster=self._cluster,
-            node=self._node,
-            namespace=self._namespace,
-            folder=folder,
-            allow_paths=self._config.allow_paths,
-            programs=programs,
-            bus=bus,
-            agent=agent,
-        ) as self._reconciler:
+        """Do this node's part while the body runs, and lead while this agent holds the Lease."""
+        async with (
+            NodeReconciler.running(
+                cluster=self._cluster,
+                node=self._node,
+                namespace=self._namespace,
+                folder=folder,
+                allow_paths=self._config.allow_paths,
+                programs=programs,
+                bus=bus,
+                agent=partial(_report, road, view),
+            ) as self._reconciler,
+            beside({"leader": self._leader.run(images)}),
+        ):
             yield
 
     def problems(self) -> tuple[str, ...]:
@@ -76,6 +96,7 @@ class Membership:
         reporter = node.reporter.counts
         told: dict[str, Rows] = {
             "cluster_connected": {(): float(node.is_connected)},
+            **{name: {(): value} for name, value in self._leader.figures().items()},
             "node_status_writes_total": {(): float(reporter.writes)},
             "node_status_conflicts_total": {(): float(reporter.conflicts)},
             "node_status_failures_total": {(): float(reporter.failures)},
@@ -86,6 +107,13 @@ class Membership:
             told["cluster_addresses"] = {(what,): float(count) for what, count in facts.counts().items()}
             told["cluster_addresses_lost_total"] = {(why,): float(count) for why, count in facts.losses().items()}
         return {f"conductor_{name}": rows for name, rows in told.items()}
+
+
+def _report(road: BpfmanRoad, view: View) -> AgentReport:
+    """What the cluster is told of this agent."""
+    status = road.status
+    flavour = status.flavour if status.connected else ""
+    return AgentReport(version=__version__, road=status.road, flavour=flavour, ready=view.ready()[0])
 
 
 def _watches(counts: Mapping[str, WatchCounts]) -> dict[str, Rows]:

@@ -36,7 +36,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "client": WORDS | {"proto", "client", "api.wire", "api.codec", "api.status"},
     "proto": {"proto"},
 }
-EVERYTHING = {"agent", "agent_cluster", "agent_snapshots", "keeper", "cli", "privilege", "__main__", "__init__"}
+EVERYTHING = {
+    "agent",
+    "agent_cluster",
+    "agent_leader",
+    "agent_snapshots",
+    "keeper",
+    "cli",
+    "privilege",
+    "__main__",
+    "__init__",
+}
 THIRD_PARTY_HOME: dict[str, set[str]] = {
     "wasmtime": {"wasm"},
     "pyroute2": {"net"},

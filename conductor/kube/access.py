@@ -13,11 +13,9 @@ from typing import Any, Self
 import yaml
 
 from conductor.errors import InvalidConfig
+from conductor.kube.pod import POD
 
-__all__ = ["POD", "Access", "Pem", "is_in_pod"]
-
-POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where a pod finds token, certificate authority and namespace."""
+__all__ = ["Access", "Pem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +123,3 @@ class _Kubeconfig:
             except binascii.Error:
                 raise _Unusable(f"{stem}-data is no base64") from None
         return Pem(path=self._folder / within[stem]) if within.get(stem) else None
-
-
-def is_in_pod(folder: Path = POD, *, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether the kubelet gave this process a cluster."""
-    return bool(environ.get("KUBERNETES_SERVICE_HOST")) and (folder / "token").exists()

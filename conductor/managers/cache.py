@@ -8,18 +8,20 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from conductor.errors import ConductorError
 from conductor.managers.addresses import AddressBook
 from conductor.managers.bus import Bus
 from conductor.managers.cgroups import CgroupWalk, v2_root, walk
-from conductor.managers.cluster_cache import ClusterCache
 from conductor.managers.kernel_tasks import beside
 from conductor.managers.names_file import NamesFile
 from conductor.model.events import Event, FactsChanged, InterfacesChanged
 from conductor.model.facts import Container, HostFacts, Interface, Workload
 from conductor.ports import ClusterFacts, InterfaceSource
+
+if TYPE_CHECKING:
+    from conductor.managers.cluster_cache import ClusterCache
 
 __all__ = ["CacheManager"]
 
@@ -83,6 +85,8 @@ class CacheManager:
         async with AsyncExitStack() as stack:
             cluster = None
             if facts is not None:
+                from conductor.managers.cluster_cache import ClusterCache  # noqa: PLC0415 - most agents need none
+
                 cluster = await stack.enter_async_context(ClusterCache.running(facts=facts, publish=_teller(bus)))
             self = cls(
                 interfaces=interfaces,
