@@ -19,7 +19,7 @@ from conductor.bpf.maps import open_map
 from conductor.bpf.pins import open_map_fd
 from conductor.bpfman.flavour import Flavour
 from conductor.bpfman.road import BpfmanRoad
-from conductor.errors import MapMissing
+from conductor.errors import KernelAway, MapMissing
 from conductor.model.grants import Access
 from conductor.model.kernel import KernelFunctionSpec, KernelType, TracepointLink
 from conductor.ports import KernelLoad
@@ -179,11 +179,21 @@ class Bed:
             self.daemon.start()
 
         async def unload(road: BpfmanRoad) -> None:
-            for program in reversed(await road.loaded({OWNER: self.owner})):
+            for program in reversed(await patiently(lambda: road.loaded({OWNER: self.owner}))):
                 await road.unload(program.id)
 
         self.tell(unload)
         eventually(self.eyes.programs, {})
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Ask a daemon that was just started, on a machine with other things to do, until it answers."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await call()
+            except KernelAway:
+                await asyncio.sleep(0.2)
 
 
 def made(daemon: RealDaemon) -> Bed:
