@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from conductor.api.counts import BOUNDS
 from conductor.exporter.families import AGENT, PROGRAM, call_durations
+from tests.docs import fields
 from tests.docs.reading import DOCS, ROOT
 
 __all__ = ["PARTS", "Part", "metrics", "part", "sessions"]
@@ -34,7 +35,13 @@ def sessions() -> Iterator[str]:
             yield f"| `{node.name}` | {(ast.get_docstring(node) or '').splitlines()[0]} |"
 
 
-PARTS = {("operators.md", "metrics"): metrics, ("contributing.md", "sessions"): sessions}
+PARTS = {
+    ("operators.md", "metrics"): metrics,
+    ("contributing.md", "sessions"): sessions,
+    ("manifests.md", "kernel-program"): fields.kernel_program,
+    ("manifests.md", "user-program"): fields.user_program,
+    ("manifests.md", "node-state"): fields.node_state,
+}
 
 
 def part(name: str) -> re.Pattern[str]:
