@@ -56,7 +56,7 @@ def read(text: str) -> list[Document]:
         raise InvalidSpec("manifest", f"no YAML: {str(error).splitlines()[0][:200]}") from None
     except RecursionError:
         raise InvalidSpec("manifest", f"nested deeper than {MAX_DEPTH}") from None
-    except (ValueError, OverflowError) as error:  # numbers and dates that YAML's types cannot hold
+    except (ValueError, OverflowError) as error:  # numbers that YAML's types cannot hold
         raise InvalidSpec("manifest", f"a value cannot be read: {str(error)[:200]}") from None
 
 
@@ -83,7 +83,12 @@ def _read(text: str) -> Iterator[Document]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's plain types; a key given twice is refused, for only one of the two would count."""
+    """JSON's types; a key given twice is refused, for only one of the two would count. A date is text, as for kubectl."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML reads it so
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     @override
     def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Hashable, Any]:

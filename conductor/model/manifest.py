@@ -12,8 +12,6 @@ from conductor.model.manifest_fields import Fields, did_you_mean
 from conductor.model.manifest_kernel import kernel_program_of, kernel_spec_of
 from conductor.model.manifest_user import user_program_of, user_spec_of
 from conductor.model.program import ProgramSpec
-from conductor.model.schema.check import causes_of
-from conductor.model.schema.kinds import KINDS
 from conductor.model.schema.metadata import FIELDS
 
 __all__ = ["API_VERSION", "KERNEL_PROGRAM", "USER_PROGRAM", "kind_of", "manifest_of", "parse_manifest"]
@@ -34,8 +32,7 @@ def parse_manifest(doc: Mapping[str, Any], *, unknown: list[str] | None = None) 
     top = Fields(doc, "", unknown)
     kind = _kind_of(top)
     if unknown is None:
-        for cause in causes_of(doc, KINDS[kind]):
-            raise InvalidSpec(cause.field, f"{cause.message}{cause.hint}")
+        _refuse_bad(doc, kind)
     head = top.fields("metadata", required=True)
     name = parse_name(head.required("name"), "metadata.name")
     labels = head.words("labels", most=1024, longest=4096)
@@ -69,6 +66,14 @@ def _kind_of(top: Fields) -> str:
         field, hint = ("kind", did_you_mean(kind, _KINDS)) if version == API_VERSION else ("apiVersion", _VERSION_HINT)
         raise InvalidSpec(field, f'no matches for kind "{kind}" in version "{version}"{hint}')
     return kind
+
+
+def _refuse_bad(doc: Mapping[str, Any], kind: str) -> None:
+    from conductor.model.schema.check import causes_of  # noqa: PLC0415 - 20 ms, where there is a new manifest only
+    from conductor.model.schema.kinds import KINDS  # noqa: PLC0415 - as above
+
+    for cause in causes_of(doc, KINDS[kind]):
+        raise InvalidSpec(cause.field, f"{cause.message}{cause.hint}")
 
 
 def kind_of(spec: ProgramSpec) -> str:

@@ -68,7 +68,7 @@ def test_documents_become_wishes() -> None:
         (MERGES, "more than 50000 values, aliases written out"),
         ("x" * (300 << 10), "manifest: longer than 256 KiB"),
         ("a: 1\n---\n" * 300, "more than 256 documents"),
-        ("a: 2001-99-99", "manifest: a value cannot be read"),
+        ("a: !!timestamp 2001-99-99", "manifest: a value cannot be read"),
         ("a: \x00", "no YAML"),
         (
             GOOD.replace("builtin: service_map", "builtn: service_map"),
@@ -89,6 +89,12 @@ def test_bad_manifests_get_a_line_and_a_sentence(text: str, sentence: str) -> No
         specs_of(text)
     assert sentence in str(refused.value)
     assert time.monotonic() - started < 5
+
+
+def test_a_date_is_text_as_for_kubectl() -> None:
+    spec, _ = specs_of(GOOD.replace("{interval: 5}", "{since: 2024-01-01}"))
+    assert isinstance(spec, UserProgramSpec)
+    assert spec.config == {"since": "2024-01-01"}
 
 
 def test_what_is_to_be_deleted_needs_only_a_name() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_an_example_runs_and_goes(clean: Node, path: Path) -> None:
     for document in yaml.safe_load_all(path.read_text()):
         name = document["metadata"]["name"]
         if document["kind"] == "UserProgram":
-            clean.wait_for(lambda name=name: clean.running(name), name)
+            clean.wait_for(partial(clean.running, name), name)
         else:
             clean.wait_for(lambda: links_of(clean), name)
     clean.cli("delete", "-f", str(path))
