@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.cluster.charted import apply_kinds
@@ -13,3 +15,11 @@ def kinds(testbed: Testbed) -> Testbed:
     """The testbed with our kinds served."""
     apply_kinds(testbed)
     return testbed
+
+
+@pytest.fixture(scope="session")
+def fleet_bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
+    """A cluster of its own for leaders: they would give work to all nodes that other tests made."""
+    with Testbed.running(tmp_path_factory.mktemp("fleet")) as bed:
+        apply_kinds(bed)
+        yield bed

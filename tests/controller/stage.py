@@ -11,7 +11,7 @@ from typing import Any
 
 from conductor.controller.control import control
 from conductor.controller.counts import ControllerCounts
-from conductor.errors import ClusterConflict, ConductorError, ImageNotFound, NotFound
+from conductor.errors import ClusterConflict, ImageNotFound, LeadershipLost, NotFound
 from conductor.kube.cluster import Cluster
 from conductor.kube.fence import Fence
 from conductor.model.cluster import Document, Put
@@ -120,17 +120,22 @@ class Stage:
         """Have a controller while the body runs; closing the fence is losing the lease."""
         fence = Fence(until=float("inf"))
         counts = self.counts.setdefault(who, ControllerCounts())
-        work = control(
-            self._client(who).fenced(fence),
-            namespace=self.namespace,
-            node=who,
-            images=self.registry,
-            wall=self.wall,
-            counts=counts,
-            **settings,
-        )
+        cluster = self._client(who).fenced(fence)
+
+        async def work() -> None:
+            with suppress(LeadershipLost):
+                await control(
+                    cluster,
+                    namespace=self.namespace,
+                    node=who,
+                    images=self.registry,
+                    wall=self.wall,
+                    counts=counts,
+                    **settings,
+                )
+
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(_until_lost(work), name=f"controller {who}")
+            task = group.create_task(work(), name=f"controller {who}")
             try:
                 yield fence
             finally:
@@ -151,6 +156,12 @@ class Stage:
             async for event in events:
                 if isinstance(event, Put) and event.row.name not in self.silent:
                     await self.answer(event.row)
+
+    async def wake(self, name: str) -> None:
+        """Have an agent that was silent look again."""
+        self.silent.discard(name)
+        if found := await self.admin.get(NODE_STATES, name):
+            await self.answer(NodeStateRow.parse(found))
 
     async def answer(self, row: NodeStateRow) -> None:
         """Have a node's agent do what its object says, and write what came of it."""
@@ -227,8 +238,3 @@ class Stage:
                 if await self.admin.get(RESOURCES[key.kind], key.name) is None:
                     return
                 await asyncio.sleep(0.05)
-
-
-async def _until_lost(work: Any) -> None:
-    with suppress(ConductorError):
-        await work

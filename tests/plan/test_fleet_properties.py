@@ -9,10 +9,10 @@ from typing_extensions import override
 
 from conductor.model.fleet import KERNEL_PROGRAM, USER_PROGRAM, FleetKey, revision_name
 from conductor.model.fleet_rows import ProgramRow, digest_of
-from conductor.model.fleet_status import Phase
 from conductor.model.fleet_strategy import ALL_NODES, Selector, Share, Strategy
 from conductor.model.status import State
 from tests.fakes.fleet import Fleet
+from tests.fakes.fleet_truth import judge
 
 NODES = st.sampled_from(["n1", "n2", "n3", "n4", "n5"])
 KEYS = st.sampled_from(
@@ -99,7 +99,7 @@ class Cluster(RuleBasedStateMachine):
             self.fleet.run(300)
             assert self.fleet.settle() == 0
             for row in self.fleet.programs.values():
-                self._judge(row)
+                judge(row, self.fleet.contents[row.key], self.fleet.assigned(row.key), self.fleet.nodes, self.fleet.bad)
             there = {key for key, row in self.fleet.programs.items()}
             assert {item.key for state in self.fleet.states.values() for item in state.spec} <= there
             assert {row.key for row in self.fleet.revisions.values()} <= there
@@ -121,41 +121,6 @@ class Cluster(RuleBasedStateMachine):
             if report is not None and report.hash != digest and report.state is State.RUNNING:
                 found.add(name)
         return found
-
-    def _judge(self, row: ProgramRow) -> None:
-        assert not row.deleting, "a deletion hangs"
-        fleet, status = self.fleet, row.status
-        content, selected = fleet.contents[row.key], self._selected(row)
-        assigned = fleet.assigned(row.key)
-        ready = [name for name in selected if fleet.nodes[name].ready]
-        bad = [name for name in ready if {(name, content), ("*", content)} & fleet.bad]
-        match status.phase:
-            case Phase.IDLE:
-                assert assigned == dict.fromkeys(selected, content)
-            case Phase.ROLLED_BACK:
-                assert row.strategy.rollback_on_failure
-                assert status.update_revision != status.revision
-                assert status.failures
-                assert content not in assigned.values()
-                assert len(set(assigned.values())) <= 1 or not status.revision
-            case Phase.PAUSED:
-                assert row.strategy.pause
-            case Phase.CANARY | Phase.ROLLING:
-                is_return = status.update_revision == status.revision
-                assert not ready or (bad and (is_return or not row.strategy.rollback_on_failure))
-            case Phase.SOAKING:
-                raise AssertionError("a soak never ends")
-        assert set(assigned) <= set(selected), "it is where it is not meant to be"
-        runs = [n for n in ready if n in assigned and not {(n, assigned[n]), ("*", assigned[n])} & fleet.bad]
-        counts = status.nodes
-        assert (counts.desired, counts.unreachable) == (len(selected), len(selected) - len(ready))
-        assert counts.ready == len(runs)
-        assert counts.failed == len([name for name in ready if name in assigned]) - len(runs)
-        assert counts.updated == len([name for name in runs if assigned[name] == content])
-        assert status.observed_generation == row.generation
-        told = status.condition("Ready")
-        assert told
-        assert told.status is (bool(ready) and runs == ready)
 
 
 TestCluster = Cluster.TestCase
