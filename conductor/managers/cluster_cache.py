@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -19,6 +21,7 @@ __all__ = ["ClusterCache"]
 
 LOOK_SECONDS = 1.0
 """Between two words on facts that changed, and between two looks at what is to be forgotten."""
+FIRST_SECONDS = 2.0
 LOCAL = "local_pods"
 
 
@@ -42,7 +45,11 @@ class ClusterCache:
         self._away: dict[str, str] = {}
         self._moved = False
         self._wanted = asyncio.Event()
-        self._is_wanted = False
+        self._patience = float("-inf")
+        """Until when those who ask first wait for an answer, on the clock of threads; infinitely long ago: nobody asked."""
+        self._known = threading.Event()
+        self._unknown = {"pods", "services", "endpoints"}
+        self._loop_thread = threading.get_ident()
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
 
@@ -70,11 +77,17 @@ class ClusterCache:
         return None
 
     def want(self) -> None:
-        """Say that a program asks for names: from now on the whole cluster's are followed."""
-        if not self._is_wanted:
-            self._is_wanted = True
+        """Say that a program asks for names: from now on the whole cluster's are followed.
+
+        Whoever asks first waits a little for them, once in the life of an agent, that nobody is taken for a stranger.
+        """
+        if self._patience == float("-inf"):
+            self._patience = time.monotonic() + FIRST_SECONDS
             with suppress(RuntimeError):  # the loop is closed: the agent is going
                 self._loop.call_soon_threadsafe(self._wanted.set)
+        left = self._patience - time.monotonic()
+        if left > 0 and threading.get_ident() != self._loop_thread:
+            self._known.wait(left)
 
     def named(self, container: Container) -> Container:
         """Add to a container what its pod tells."""
@@ -148,6 +161,9 @@ class ClusterCache:
             self._away[what] = str(event.error)
         else:
             self._away.pop(what, None)
+        self._unknown.discard(what)
+        if not self._unknown:
+            self._known.set()
 
     def _put_pod(self, key: Key, pod: Pod) -> None:
         self._drop_uids(key, pod.uids)

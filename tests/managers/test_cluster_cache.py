@@ -131,8 +131,20 @@ async def test_the_whole_cluster_is_followed_only_once_somebody_asks_for_a_name(
         await until(lambda: len(world.server.streams) == 1)
         await asyncio.sleep(0.2)
         assert len(world.server.streams) == 1, "this node's pods alone"
-        await until(lambda: cache.workloads([address_of("10.0.0.1")]) != [None])
+        first = await asyncio.to_thread(cache.workloads, [address_of("10.0.0.1")])
+        assert first == [Workload(kind="Pod", name="p1", namespace="shop")], "whoever asks first waits for the answer"
         await until(lambda: len(world.server.streams) == 4)
+
+
+async def test_a_server_that_is_away_costs_the_first_who_asks_two_seconds_and_nobody_else(tmp_path: Path) -> None:
+    world = World()
+    world.server.stop()
+    async with CacheManager.running(
+        interfaces=FakeInterfaces(), node_name="n1", cgroup_mount=tmp_path, facts=world.facts
+    ) as cache:
+        for patience in (4, 1):
+            async with asyncio.timeout(patience):
+                assert await asyncio.to_thread(cache.workloads, [address_of("10.0.0.1")]) == [None]
 
 
 def test_services_and_what_is_behind_them_outside_have_names() -> None:
