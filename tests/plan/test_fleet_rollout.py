@@ -259,3 +259,22 @@ def test_a_leader_may_end_after_any_action(moment: int) -> None:
     fleet.run(60)
     assert set(fleet.assigned(key).values()) == {"A"}
     assert fleet.status(key).phase is Phase.ROLLED_BACK
+
+
+def test_what_a_node_said_of_an_earlier_try_speaks_against_nothing() -> None:
+    fleet, key = a_fleet("n1", "n2")
+    fleet.bad.add(("n1", "B"))
+    fleet.apply("p", "B", strategy=SOAK)
+    fleet.settle()
+    fleet.answer()
+    fleet.settle()
+    assert fleet.status(key).phase is Phase.ROLLED_BACK
+    fleet.bad.clear()
+    fleet.apply("p", "B", strategy=replace(SOAK, max_unavailable=Share(2)))
+    fleet.settle()
+    report = fleet.states["n1"].reported(key)
+    assert report
+    assert report.state is State.FAILED, "its agent has not answered since"
+    assert fleet.status(key).phase is Phase.CANARY
+    fleet.run(60)
+    assert set(fleet.assigned(key).values()) == {"B"}
