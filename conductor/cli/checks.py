@@ -17,7 +17,7 @@ from conductor.managers.disk import disk_problem
 from conductor.model.agent import AgentInfo
 from conductor.privilege import identity_of
 
-__all__ = ["Answer", "Finding", "files", "kernel", "later", "road"]
+__all__ = ["Answer", "Finding", "files", "kernel", "road"]
 
 _NEEDED_KERNEL = (5, 19)
 
@@ -115,13 +115,6 @@ def files(config: Config, *, agent_runs: bool) -> Iterator[Finding]:
     ):
         yield _folder(name, path)
     yield _address(config, agent_runs=agent_runs)
-
-
-def later(config: Config) -> Iterator[Finding]:
-    """What this version cannot look at."""
-    asked = bool(config.kubeconfig) or "KUBERNETES_SERVICE_HOST" in os.environ
-    detail = "this version has no Kubernetes part yet" if asked else "no cluster is configured (--kubeconfig)"
-    yield Finding(area="outside", name="API server", answer=Answer.UNKNOWN, detail=detail)
 
 
 def _answers(name: str, path: Path) -> Finding:

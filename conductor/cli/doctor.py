@@ -11,6 +11,7 @@ import click
 
 from conductor.cli import checks
 from conductor.cli.checks import Answer, Finding
+from conductor.cli.cluster_checks import cluster
 from conductor.cli.image_checks import images
 from conductor.cli.output import Column, coloured, columns, note, write
 from conductor.cli.settings import AGENT, settings
@@ -71,7 +72,7 @@ def examined(config: Config) -> Sequence[Finding]:
         *checks.road(config, info),
         *checks.files(config, agent_runs=info is not None),
         *images(config),
-        *checks.later(config),
+        *cluster(config),
     ]
 
 

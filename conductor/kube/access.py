@@ -71,6 +71,9 @@ class Access:
         try:
             return cls(**_Kubeconfig(path).access())
         except (OSError, ValueError, yaml.YAMLError, LookupError, TypeError, AttributeError) as exc:
+            if isinstance(exc, PermissionError):
+                problem = f"uid {os.geteuid()} may not read {exc.filename}: give the agent's user a copy of its own"
+                raise InvalidConfig((("kubeconfig", problem),)) from None
             # YAML's own errors quote lines, which may hold a key.
             problem = str(exc) if isinstance(exc, (OSError, _Unusable)) else f"is no kubeconfig ({type(exc).__name__})"
             raise InvalidConfig((("kubeconfig", f"{path}: {problem}"),)) from None

@@ -1,7 +1,7 @@
 """Every command that the documents show is run as it stands there, but for the places, which are those of one test.
 
-README.md, wasm.md, contributing.md and images.md have tests of their own: tests/e2e/test_readme.py,
-tests/sdk/test_guide.py, test_contributing.py and test_images.py beside this one.
+README.md, wasm.md, kubernetes.md, contributing.md and images.md have tests of their own: tests/e2e/test_readme.py,
+tests/sdk/test_guide.py, tests/cluster/test_document.py, test_contributing.py and test_images.py beside this one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.docs.shell import environment
 from tests.e2e.node import Node
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
-ELSEWHERE = {"wasm.md", "contributing.md", "images.md"}
+ELSEWHERE = {"wasm.md", "kubernetes.md", "contributing.md", "images.md"}
 DOCUMENTS = [path for path in sorted(DOCS.glob("*.md")) if path.name not in ELSEWHERE and commands(path.read_text())]
 
 

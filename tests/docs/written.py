@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from conductor.api.counts import BOUNDS
+from conductor.exporter.cluster_families import CLUSTER
 from conductor.exporter.families import AGENT, PROGRAM, call_durations
 from tests.docs import fields
 from tests.docs.reading import DOCS, ROOT
@@ -21,7 +22,7 @@ def metrics() -> Iterator[str]:
     """A table of the agent's metrics, in the order of their declarations."""
     yield "| metric | kind | meaning |"
     yield "|---|---|---|"
-    for spec in (*PROGRAM, *AGENT, call_durations(BOUNDS)):
+    for spec in (*PROGRAM, *AGENT, call_durations(BOUNDS), *CLUSTER):
         labels = f"{{{','.join(spec.labels)}}}" if spec.labels else ""
         yield f"| `{spec.name}{labels}` | {spec.kind.value} | {spec.help} |"
 
