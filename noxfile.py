@@ -89,7 +89,9 @@ def typing(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Every test that needs this machine alone: pure, real kernel, whole processes, 5 rounds of each fault."""
     debian(session, *KERNEL_PACKAGES, *GUESTS["c"])
-    checked(session, *session.posargs, variables=tuple(faults(rounds=5)))
+    # Two at once, each file by one of them: half of the time goes by in waiting for daemons, timers and the kernel.
+    beside = () if session.posargs else ("-n", "2", "--dist", "loadfile")
+    checked(session, *beside, *session.posargs, variables=tuple(faults(rounds=5)))
 
 
 @nox.session
