@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from conductor.errors import ClusterRefused, ConductorError
+from conductor.errors import ClusterRefused, ConductorError, NotFound
 from conductor.managers.bus import Bus
 from conductor.managers.kernel_tasks import beside
 from conductor.managers.program import ProgramManager
@@ -61,7 +61,7 @@ class NodeReconciler:
         self._wake = asyncio.Event()
         self._applied = Assignments()
         self._has_applied = False
-        self._away = "it has not answered yet"
+        self._away = "the API server has not answered yet"
         self._problem = ""
         self._failures = 0
 
@@ -110,7 +110,7 @@ class NodeReconciler:
         """A line per thing amiss."""
         lines = []
         if self._away:
-            lines.append(f"the API server is away, what runs goes on: {self._away}")
+            lines.append(f"{self._away}; what runs goes on")
         if self._problem:
             lines.append(self._problem)
         if self.reporter.problem and not self._away:
@@ -132,7 +132,7 @@ class NodeReconciler:
                         self._is_live, self._away = True, ""
                         self._hold(self._row)
                     case Interrupted(error=error):
-                        self._away = str(error)
+                        self._away = _away(error)
 
     def _hold(self, row: NodeStateRow | None) -> None:
         self._row, self._away = row, self._away if row is None else ""
@@ -242,6 +242,16 @@ class NodeReconciler:
 def _are_same(desired: Mapping[FleetKey, ProgramSpec], before: Mapping[FleetKey, Wish]) -> bool:
     """Whether the wishes are there already: then the files that they name are not read again."""
     return desired.keys() == before.keys() and all(is_same(spec, before[key].spec) for key, spec in desired.items())
+
+
+def _away(error: ConductorError) -> str:
+    match error:
+        case ClusterRefused():
+            return f"the API server refuses this agent: {error}"
+        case NotFound():
+            return "the API server does not know NodeState: apply the chart's CRDs"
+        case _:
+            return f"the API server is away: {error}"
 
 
 def _may_mend(refused: Mapping[FleetKey, ConductorError]) -> bool:

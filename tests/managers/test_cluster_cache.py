@@ -166,6 +166,16 @@ def test_services_and_what_is_behind_them_outside_have_names() -> None:
     told(story)
 
 
+def test_an_object_of_another_shape_harms_no_other() -> None:
+    async def story(world: World) -> None:
+        await world.have("pods", "odd", spec={"nodeName": "n2"}, status={"podIPs": "none", "hostIPs": [7]})
+        await world.pod("p1", "10.0.0.1")
+        async with world.cache() as cache:
+            assert await names(cache, "10.0.0.1") == ["shop/Pod/p1"]
+
+    told(story)
+
+
 def test_pods_in_the_hosts_network_do_not_take_the_nodes_name() -> None:
     async def story(world: World) -> None:
         await world.pod("proxy-1", NODE_IP, owner="DaemonSet/proxy", node="n1")
