@@ -51,6 +51,7 @@ def api_server(binaries: Path, folder: Path, *, port: int, etcd_port: int) -> li
         f"--service-account-key-file={folder / 'accounts.key'}",
         f"--service-account-signing-key-file={folder / 'accounts.key'}",
         "--service-cluster-ip-range=10.96.0.0/16",
+        "--allow-privileged",  # pods of the chart are shown to it, none runs
         "--disable-admission-plugins=ServiceAccount",  # its accounts would come from the controller manager
         f"--audit-policy-file={folder / 'audit.yaml'}",
         f"--audit-log-path={folder / 'audit.log'}",
