@@ -61,6 +61,7 @@ def become_agent(config: Config, words: Iterable[str], *, with_view: bool, lock:
     """
     identity = identity_of(config.identity)
     folders(config, identity)
+    _refuse_unreadable(config.kubeconfig, identity)
     hidden = closed(code(), identity)
     if hidden and not with_view:
         raise PrivilegesKept(
@@ -72,6 +73,16 @@ def become_agent(config: Config, words: Iterable[str], *, with_view: bool, lock:
     drop(identity)
     if hidden:
         _begin_again((*words, *(("--lock-fd", str(lock)) if lock is not None else ())), lock)
+
+
+def _refuse_unreadable(secret: Path | None, identity: Identity) -> None:
+    """A file with credentials is not to be opened to everybody: the agent's user gets one of its own."""
+    for one in closed((secret,) if secret else (), identity):
+        if one.behind == one.path:
+            raise PrivilegesKept(
+                f"{one.path} is readable by its owner alone, and the agent runs as {identity.words}: give it a copy of its "
+                f"own (install -o {identity.uid} -m 0400 {one.path} COPY)"
+            )
 
 
 def folders(config: Config, identity: Identity) -> None:
