@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from grpclib.client import Channel
 
+from conductor.oci.pack import bytecode_image
+from conductor.proto.bpfman import v1 as pb
 from tests.docs.reading import DOCS, blocks
 from tests.e2e.node import Node
+from tests.fakes.registry_thread import served_registry
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 LOADER, AGENT = blocks((DOCS / "operators.md").read_text(), "ini")
@@ -35,6 +40,27 @@ def bounded_by(unit: str) -> list[str]:
     names = [name.removeprefix("CAP_").lower() for name in value(unit, "CapabilityBoundingSet").split()]
     kept = ",".join(["-all", *(f"+{name}" for name in names)])
     return ["setpriv", f"--bounding-set={kept}", f"--inh-caps={kept}"]
+
+
+def test_the_loader_of_the_unit_pulls_images_for_its_own_clients(node: Node, compiled: Callable[[str], Path]) -> None:
+    _, *loader = shlex.split(value(LOADER, "ExecStart"))
+    with served_registry() as registry:
+        packed = bytecode_image({None: compiled("counters").read_bytes()}, programs={"on_enter": "tracepoint"}, maps={})
+        for blob in packed.blobs:
+            registry.put_blob(blob)
+        registry.put_manifest("tools/counters", "v1", packed.manifests[0].body, packed.manifests[0].media_type)
+        node.start_loader(*loader[1:], before=bounded_by(LOADER))
+        asyncio.run(pull(node.root / "run/loader.sock", f"{registry.address}/tools/counters:v1"))
+        assert [one.path for one in registry.seen if "/blobs/" in one.path]
+
+
+async def pull(loader: Path, url: str) -> None:
+    channel = Channel(path=str(loader))
+    try:
+        image = pb.BytecodeImage(url=url, image_pull_policy=0)
+        await pb.BpfmanStub(channel).pull_bytecode(pb.PullBytecodeRequest(image=image), timeout=30)
+    finally:
+        channel.close()
 
 
 def test_loader_and_agent_of_the_units_run_what_is_wished(node: Node, compiled: Callable[[str], Path]) -> None:
