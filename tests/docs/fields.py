@@ -56,7 +56,7 @@ def _shape(node: Node) -> str:
         return "whole number or text"
     match node["type"]:
         case "string":
-            return f"text of at most {node['maxLength']}" + (" (base64)" if node.get("format") == "byte" else "")
+            return f"text of at most {node['maxLength']}"
         case "integer":
             return f"{node['minimum']} to {node['maximum']}"
         case "boolean":

@@ -31,17 +31,32 @@ KERNEL_PROGRAMS = (
     Bad(
         "globals that are not base64",
         kernel(globalData={"a": "%%"}),
-        (("spec.globalData.a", 'Invalid value: "%%": spec.globalData.a in body must be of type byte: "%%"'),),
+        (
+            (
+                "spec.globalData.a",
+                "Invalid value: \"%%\": spec.globalData.a in body should match '^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'",
+            ),
+        ),
     ),
     Bad(
         "globals without padding",
         kernel(globalData={"a": "AQA"}),
-        (("spec.globalData.a", 'Invalid value: "AQA": spec.globalData.a in body must be of type byte: "AQA"'),),
+        (
+            (
+                "spec.globalData.a",
+                "Invalid value: \"AQA\": spec.globalData.a in body should match '^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$'",
+            ),
+        ),
     ),
     Bad(
-        "globals that are nothing",
-        kernel(globalData={"a": ""}),
-        (("spec.globalData.a", 'Invalid value: "": spec.globalData.a in body must be of type byte: ""'),),
+        "globals that are a number",
+        kernel(globalData={"a": 5}),
+        (
+            (
+                "spec.globalData.a",
+                'Invalid value: "integer": spec.globalData.a in body must be of type string: "integer"',
+            ),
+        ),
     ),
     Bad(
         "globals that are large",

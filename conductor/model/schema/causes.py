@@ -59,11 +59,12 @@ def wrong_type(field: str, wanted: str, value: object, *, hint: str = "") -> Cau
     return Cause(field=field, message=message, weight=Weight.BLOCKING, hint=hint)
 
 
-def unsupported(field: str, value: str, words: Sequence[str]) -> Cause:
+def unsupported(field: str, value: object, words: Sequence[str]) -> Cause:
     """A word that is none of the known ones."""
     known = ", ".join(printed(word) for word in words)
+    hint = did_you_mean(value, words) if isinstance(value, str) else ""
     message = f"Unsupported value: {printed(value)}: supported values: {known}"
-    return Cause(field=field, message=message, weight=Weight.BLOCKING, hint=did_you_mean(value, words))
+    return Cause(field=field, message=message, weight=Weight.BLOCKING, hint=hint)
 
 
 def too_long(field: str, most: int) -> Cause:

@@ -13,6 +13,7 @@ from conductor.model.schema.causes import (
     invalid,
     is_whole,
     json_type,
+    printed,
     sorted_json,
     too_long,
     too_many,
@@ -25,8 +26,6 @@ from conductor.model.schema.tree import Node
 
 __all__ = ["causes_of"]
 
-_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})")
-
 
 def causes_of(document: Mapping[str, Any], kind: Kind) -> tuple[Cause, ...]:
     """Everything for which the API server refuses this document as a new object of this kind.
@@ -35,7 +34,7 @@ def causes_of(document: Mapping[str, Any], kind: Kind) -> tuple[Cause, ...]:
     where every field by itself is of its type and within its bounds.
     """
     root = kind.root
-    for stage in (decoding_causes(document.get("metadata")), _unknown(document, root, "", top=True)):
+    for stage in (decoding_causes(document.get("metadata")), _unknown(document, _decoded(root), "")):
         if causes := tuple(stage):
             return causes
     asked = {key: value for key, value in document.items() if key != "status"}  # it is not the writer's to say
@@ -45,27 +44,29 @@ def causes_of(document: Mapping[str, Any], kind: Kind) -> tuple[Cause, ...]:
     return (*causes, *_broken(asked, root, ""))
 
 
-def _unknown(value: object, node: Node, path: str, *, top: bool = False) -> Iterator[Cause]:
-    """Fields that no node knows."""
+def _decoded(root: Node) -> Node:
+    """What a whole object may hold: the schema knows of no more than its own parts."""
+    anything: Node = {"x-kubernetes-preserve-unknown-fields": True}
+    head: Node = {"properties": dict.fromkeys(FIELDS, anything)}
+    return {"properties": {**root["properties"], "metadata": head, "apiVersion": {}, "kind": {}}}
+
+
+def _unknown(value: object, node: Node, path: str) -> Iterator[Cause]:
+    """Fields that no node knows; below what is of another shape than its node, every field is one."""
+    if "x-kubernetes-preserve-unknown-fields" in node:
+        return
     match value:
-        case Mapping() if "properties" in node:
-            known = {**node["properties"], "apiVersion": {}, "kind": {}} if top else node["properties"]
+        case Mapping():
+            known = node.get("properties", {})
             for key, child in value.items():
-                at = f"{path}.{key}".lstrip(".")
-                if top and key == "metadata":
-                    yield from (
-                        _unknown_at(f"metadata.{name}", name, FIELDS) for name in child or () if name not in FIELDS
-                    )
-                elif key in known:
-                    yield from _unknown(child, known[key], at)
-                else:
+                at = _at(path, key)
+                if (below := _child(node, key)) is None:
                     yield _unknown_at(at, key, known)
-        case Mapping() if "additionalProperties" in node:
-            for key, child in value.items():
-                yield from _unknown(child, node["additionalProperties"], f"{path}.{key}")
-        case list() | tuple() if "items" in node:
+                else:
+                    yield from _unknown(child, below, at)
+        case list() | tuple():
             for index, child in enumerate(value):
-                yield from _unknown(child, node["items"], f"{path}[{index}]")
+                yield from _unknown(child, node.get("items", {}), f"{path}[{index}]")
         case _:
             pass
 
@@ -87,9 +88,11 @@ def _wrong(value: object, node: Node, path: str) -> Iterator[Cause]:
                 hint=f'; a fraction is text, as in "{value}"' if found == "number" else "",
             )
             yield wrong_type(path, "integer", value)
+            yield from _of_another_type(value, node, path)
             return
     elif found != node.get("type", found):
         yield wrong_type(path, node["type"], value)
+        yield from _of_another_type(value, node, path)
         return
     match value:
         case Mapping():
@@ -102,6 +105,14 @@ def _wrong(value: object, node: Node, path: str) -> Iterator[Cause]:
             yield from _wrong_number(int(value), node, path)
         case _:
             pass
+
+
+def _of_another_type(value: object, node: Node, path: str) -> Iterator[Cause]:
+    """What is held against a value of the wrong type, too."""
+    if "enum" in node:
+        yield unsupported(path, value, node["enum"])
+    if isinstance(value, float):
+        yield from _wrong_number(value, node, path)
 
 
 def _wrong_object(value: Mapping[str, Any], node: Node, path: str) -> Iterator[Cause]:
@@ -129,19 +140,14 @@ def _wrong_text(value: str, node: Node, path: str) -> Iterator[Cause]:
         yield unsupported(path, value, node["enum"])
     if len(value) > node["maxLength"]:
         yield too_long(path, node["maxLength"])
-    if len(value) < node.get("minLength", 0):
+    elif len(value) < node.get("minLength", 0):
         yield invalid(path, value, f"{path} in body should be at least {node['minLength']} chars long")
     # Go's $ is the end of the text, Python's lies before a last newline, too.
-    if "pattern" in node and not re.search(node["pattern"].replace("$", r"\Z"), value):
+    elif "pattern" in node and not re.search(node["pattern"].replace("$", r"\Z"), value):
         yield invalid(path, value, f"{path} in body should match '{node['pattern']}'")
-    if node.get("format") == "byte" and not _BASE64.fullmatch(value):
-        message = invalid(path, value, "").message
-        told = message.removeprefix("Invalid value: ").removesuffix(": ")
-        message = f"Invalid value: {told}: {path} in body must be of type byte: {told}"
-        yield Cause(field=path, message=message, weight=Weight.BLOCKING)
 
 
-def _wrong_number(value: int, node: Node, path: str) -> Iterator[Cause]:
+def _wrong_number(value: float, node: Node, path: str) -> Iterator[Cause]:
     if value < node.get("minimum", value):
         yield invalid(path, value, f"{path} in body should be greater than or equal to {node['minimum']}")
     if value > node.get("maximum", value):
@@ -158,9 +164,10 @@ def _twice(value: object, node: Node, path: str) -> Iterator[Cause]:
         for index, item in enumerate(value):
             if not isinstance(item, Mapping):
                 if item is not None:
-                    yield invalid(f"{path}[{index}]", item, "must be an object for an array of list-type map")
-                continue
-            key = sorted_json({name: item[name] for name in keys if name in item})
+                    message = f"Invalid value: {printed(item)}: must be an object for an array of list-type map"
+                    yield Cause(field=f"{path}[{index}]", message=message)
+                return
+            key = sorted_json({name: item[name] for name in keys if item.get(name) is not None})
             if key in seen:
                 yield Cause(field=f"{path}[{index}]", message=f"Duplicate value: {key}")
             seen.add(key)

@@ -7,7 +7,7 @@ from conductor.model.kernel import KernelType
 from conductor.model.schema.fleet import NODE_SELECTOR, UPDATE_STRATEGY
 from conductor.model.schema.links import SECTION_RULES, SECTIONS
 from conductor.model.schema.places import BYTECODE, SOURCE
-from conductor.model.schema.rules import DurationBetween, Matches, QuantityBetween
+from conductor.model.schema.rules import QUANTITY, DurationBetween, Matches, QuantityBetween
 from conductor.model.schema.tree import Node, amount, free, items, keyed, mapping, record, text, word
 
 __all__ = ["KERNEL_SPEC", "NAME", "NAME_LENGTH", "USER_SPEC"]
@@ -16,7 +16,7 @@ NAME_LENGTH = 63
 NAME = "^[a-z0-9]([-_.a-z0-9]*[a-z0-9])?$"
 MAP = r"[A-Za-z0-9_.]*[A-Za-z0-9_][A-Za-z0-9_.]*"
 _MAP_RULE = Matches(pattern=MAP, message="must be a map's name: letters, digits, _ and .")
-_QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
+BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 
 _FUNCTION = record(
     "One program of the object: its type, and the section of that type with its links.",
@@ -36,7 +36,7 @@ KERNEL_SPEC: Node = record(
         "bytecode": BYTECODE,
         "globalData": mapping(
             "Bytes of the object's global variables by their names, in base64; set before it is loaded.",
-            text("Bytes of one variable.", most=87_384, least=0, form="byte"),
+            text("Bytes of one variable.", most=87_384, least=0, pattern=BASE64),
             most=64,
         ),
         "mapOwner": text(
@@ -73,7 +73,7 @@ _GRANT = record(
 
 def _count(about: str, default: str, least: str, most: str) -> Node:
     rule = QuantityBetween(least=least, most=most, message=f"must be a whole number between {least} and {most}")
-    return amount(f"{about}; {default} where this is left out.", pattern=_QUANTITY, rules=(rule,))
+    return amount(f"{about}; {default} where this is left out.", pattern=QUANTITY, rules=(rule,))
 
 
 _LIMITS = record(
@@ -82,7 +82,7 @@ _LIMITS = record(
         "memory": _count("Bytes of guest memory", "16Mi", "64Ki", "4Gi"),
         "cpu": amount(
             "Seconds of CPU per second, averaged; 100m where this is left out.",
-            pattern=_QUANTITY,
+            pattern=QUANTITY,
             rules=(QuantityBetween(least="1m", most="1024", whole=False, message="must be between 1m and 1024"),),
         ),
         "cpuCall": amount(

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 __all__ = [
+    "QUANTITY",
     "AnyOf",
     "Begins",
     "DurationBetween",
@@ -29,6 +30,7 @@ __all__ = [
     "units_of",
 ]
 
+QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
 _UNITS: dict[str, int | Fraction] = {"": 1, "m": Fraction(1, 1000)}
 _UNITS |= {letter: 10 ** (3 * power) for power, letter in enumerate("kMGT", 1)}
 _UNITS |= {f"{letter}i": 1 << (10 * power) for power, letter in enumerate("KMGT", 1)}
@@ -219,7 +221,7 @@ class QuantityBetween:
         text = f"quantity(self).compareTo({least}) >= 0 && quantity(self).compareTo({most}) <= 0"
         whole = "quantity(self).isInteger() && " if self.whole else ""
         number = f"quantity(string(self)).compareTo({least}) >= 0 && quantity(string(self)).compareTo({most}) <= 0"
-        return f"type(self) == int ? {number} : !isQuantity(self) || ({whole}{text})"
+        return f"type(self) == int ? {number} : !self.matches(r'{QUANTITY}') || ({whole}{text})"
 
     def holds(self, value: Any) -> bool:
         """Judge a number or a text."""
