@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 
 from conductor.controller.counts import ControllerCounts
 from conductor.controller.hands import Hands
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 STATUS_EVERY = 1.0
 """Seconds between two statuses of a program that differ in counts alone."""
 REREAD_AFTER = 1.0
+MUCH = 5_000
+"""Programs times nodes whose decision is made beside the loop: about 50 ms of it."""
 
 
 async def control(
@@ -96,6 +99,7 @@ class _Controller:
         self._counts, self._wall = counts, wall
         self._said: dict[FleetKey, float] = {}
         """When a program's status was written last."""
+        self._in_doubt = False
 
     async def run(self) -> None:
         """Look at keys as they are due, for ever."""
@@ -107,12 +111,16 @@ class _Controller:
         try:
             self._queue.add(await self._hands.reread())
         except ConductorError as exc:
-            log.warning("what was written in doubt cannot be read yet: %s", exc)
+            log.log(
+                logging.DEBUG if self._in_doubt else logging.WARNING, "what was written cannot be read yet: %s", exc
+            )
+            self._in_doubt = True
             self._queue.add(keys, after=REREAD_AFTER)
             return
+        self._in_doubt = False
         programs = {key for key in keys if key.kind != NODE}
         await self._resolver.begin(lacking(self._known.world(), programs))
-        decided = self._decided(programs, {key.name for key in keys if key.kind == NODE})
+        decided = await self._decided(programs, {key.name for key in keys if key.kind == NODE})
         self._forget(programs)
         for key, moment in decided.later.items():
             self._queue.add([key], after=max(0.0, moment - self._wall()))
@@ -123,9 +131,14 @@ class _Controller:
         for key in keys - failed:
             self._queue.done(key)
 
-    def _decided(self, programs: Collection[FleetKey], nodes: Collection[str]) -> FleetPlan:
+    async def _decided(self, programs: Collection[FleetKey], nodes: Collection[str]) -> FleetPlan:
         began = time.perf_counter()
-        decided = plan(self._known.world(), self._wall(), programs=programs, nodes=nodes)
+        decide = partial(plan, now=self._wall(), programs=programs, nodes=nodes)
+        if len(programs) * len(self._known.nodes) > MUCH:
+            # The agent's loop goes on meanwhile; what changes during the decision is found by guarded writes.
+            decided = await asyncio.to_thread(decide, self._known.world().copied())
+        else:
+            decided = decide(self._known.world())
         took = time.perf_counter() - began
         self._counts.passes += 1
         self._counts.pass_seconds += took

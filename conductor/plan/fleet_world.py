@@ -47,6 +47,16 @@ class FleetWorld:
     wishes: Mapping[FleetKey, Wish] = field(default_factory=dict)
     """Of programs whose spec was seen to have no revision."""
 
+    def copied(self) -> FleetWorld:
+        """Answer the same, which does not change with what is known."""
+        return FleetWorld(
+            programs=dict(self.programs),
+            nodes=dict(self.nodes),
+            states=dict(self.states),
+            revisions=dict(self.revisions),
+            wishes=dict(self.wishes),
+        )
+
 
 class Entries:
     """What each node is to run, while it is decided; as it was, where nothing changes."""
