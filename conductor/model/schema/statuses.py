@@ -41,7 +41,7 @@ _FAILURE = record(
     {
         "node": text("Name of the node.", most=253),
         "reason": text("One word for the reason.", most=128, least=0),
-        "message": text("A sentence that says what to do.", most=256, least=0),
+        "message": text("A sentence that says what to do.", most=1024, least=0),
     },
     required=("node",),
 )
