@@ -40,6 +40,7 @@ EVERYTHING = {
     "agent",
     "agent_cluster",
     "agent_leader",
+    "agent_parts",
     "agent_snapshots",
     "keeper",
     "cli",

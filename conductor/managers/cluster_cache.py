@@ -109,8 +109,13 @@ class ClusterCache:
         return tuple(self._pods.values())
 
     def problems(self) -> tuple[str, ...]:
-        """A line per watch that is away."""
-        return tuple(f"{what.replace('_', ' ')} of the cluster: {why}" for what, why in self._away.items())
+        """Say which names may be old, and why, in one line."""
+        if not self._away:
+            return ()
+        away = ", ".join(what.replace("_", " ") for what in sorted(self._away))
+        return (
+            f"names of the cluster may be old, as it does not tell of its {away}: {next(iter(self._away.values()))}",
+        )
 
     def counts(self) -> Mapping[str, int]:
         """Addresses by who tells of them."""

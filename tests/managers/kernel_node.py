@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from conductor.agent import map_layouts
+from conductor.agent_parts import map_layouts
 from conductor.bpf.maps import open_map
 from conductor.bpfman.road import BpfmanRoad
 from conductor.managers.kernel_half import KernelHalf, KernelWish

@@ -211,7 +211,8 @@ def test_names_stay_while_the_api_server_is_away_and_are_right_afterwards() -> N
             world.server.stop()
             await asyncio.sleep(90)
             assert await names(cache, "10.0.0.1") == ["shop/Pod/a"]
-            assert any("pods of the cluster" in line for line in cache.problems())
+            (told,) = cache.problems()
+            assert "endpoints, local pods, pods, services" in told
             await world.ask("DELETE", "/api/v1/namespaces/shop/pods/a")
             world.server.api.compact()
             world.server.start()

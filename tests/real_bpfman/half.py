@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from conductor.agent import map_layouts
+from conductor.agent_parts import map_layouts
 from conductor.bpf.maps import open_map
 from conductor.managers.kernel_containers import CgroupContainers
 from conductor.managers.kernel_half import KernelHalf, KernelWish
