@@ -83,6 +83,7 @@ class ProgramRow:
         """Read one; items of a list do not name their kind."""
         metadata, spec = document["metadata"], document.get("spec") or {}
         key = FleetKey(kind, metadata["name"])
+        selector, strategy, problem = _steering(key, spec)
         return cls(
             kind=key.kind,
             name=key.name,
@@ -90,13 +91,25 @@ class ProgramRow:
             resource_version=metadata.get("resourceVersion") or "",
             generation=metadata.get("generation") or 0,
             spec_hash=digest_of(key, content_of(spec)),
-            selector=Selector.parse(spec.get("nodeSelector") or {}),
-            strategy=Strategy.parse(spec.get("updateStrategy") or {}),
+            selector=selector,
+            strategy=strategy,
             finalizers=tuple(metadata.get("finalizers") or ()),
             deleted_at=moment_of(metadata["deletionTimestamp"]) if metadata.get("deletionTimestamp") else None,
-            problem=_problem(key, spec),
+            problem=problem,
             status=FleetStatus.parse(document.get("status") or {}),
         )
+
+
+def _steering(key: FleetKey, spec: dict[str, Any]) -> tuple[Selector, Strategy, str]:
+    """Read where and how; what cannot be read is a problem of this object, which must not count as gone for it."""
+    try:
+        selector, strategy = (
+            Selector.parse(spec.get("nodeSelector") or {}),
+            Strategy.parse(spec.get("updateStrategy") or {}),
+        )
+    except (AttributeError, TypeError, ValueError) as exc:
+        return Selector(), Strategy(), f"spec.nodeSelector or spec.updateStrategy: {type(exc).__name__}"
+    return selector, strategy, _problem(key, spec)
 
 
 def _problem(key: FleetKey, spec: dict[str, Any]) -> str:

@@ -135,7 +135,8 @@ class _Draft:
         if any(not place.has_room for place in among):
             self._crowded.add(key)
         target = None if program.problem else target_of(program, world)
-        self._move(program, target, among)
+        if not program.problem:
+            self._move(program, target, among)
         if target is None:
             trouble = _trouble(program, world)
             if trouble[0]:

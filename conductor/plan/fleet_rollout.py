@@ -125,8 +125,8 @@ def _failure(program: ProgramRow, target: RevisionRow, place: Place) -> FleetFai
     if report is None or not place.has(target.hash) or report.hash != target.hash:
         return None
     if place.is_ready:
-        is_broken = place.is_broken and place.is_fresh
-        return FleetFailure(place.node, report.reason or report.state.word, report.message) if is_broken else None
+        told = FleetFailure(place.node, report.reason or report.state.word, report.message)
+        return told if place.has_refused else None
     # A node that is away proves nothing, unless it went while it tried this very version.
     was_trying = program.status.phase is not Phase.ROLLING or place.is_moving
     if not was_trying or report.since < program.status.phase_since:

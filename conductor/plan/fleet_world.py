@@ -6,6 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from conductor.errors import (
+    ClusterAway,
+    ImagePending,
+    KernelAway,
+    RegistryAway,
+    SignaturesUnjudged,
+    StateUnwritable,
+    StoreFull,
+)
 from conductor.model.cluster import Document
 from conductor.model.fleet import MOST_PROGRAMS, Assignment, FleetKey, NodeRow, NodeStateRow, ProgramReport
 from conductor.model.fleet_rows import ProgramRow, RevisionRow
@@ -15,6 +24,11 @@ __all__ = ["Entries", "FleetWorld", "Place", "Unresolved", "Wanted", "Wish", "pl
 
 MOVING = {State.UNINITIALIZED, State.INITIALIZED, State.PULLING, State.UPDATING}
 BROKEN = {State.FAILED, State.QUARANTINED}
+SURROUNDINGS = {
+    error.reason
+    for error in (ClusterAway, ImagePending, KernelAway, RegistryAway, SignaturesUnjudged, StateUnwritable, StoreFull)
+}
+"""Reasons that speak of a node's surroundings and not of a version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +140,11 @@ class Place:
     def is_broken(self) -> bool:
         """Whether its agent says so of what it is to run."""
         return self._answer in BROKEN
+
+    @property
+    def has_refused(self) -> bool:
+        """Whether that speaks against the version: said of it, and of nothing that passes."""
+        return self.is_broken and self.is_fresh and self.report is not None and self.report.reason not in SURROUNDINGS
 
     @property
     def is_moving(self) -> bool:

@@ -165,7 +165,7 @@ class Fleet:
                 self.report(node)
         return self.states != before
 
-    def report(self, node: str, state: State | None = None) -> None:
+    def report(self, node: str, state: State | None = None, reason: str = "") -> None:
         """Have one agent say that all it was given is in a state, or what comes of it."""
         row = self.states[node]
         reports = []
@@ -181,7 +181,7 @@ class Fleet:
                     name=item.name,
                     hash=item.hash,
                     state=reached,
-                    reason="VerifierRejected" if bad and state is None else "",
+                    reason="VerifierRejected" if bad and state is None else reason,
                     message="R1 is not a pointer" if bad and state is None else "",
                     since=old.since if old is not None and kept else self.now,
                 )

@@ -210,3 +210,8 @@ def test_a_revision_holds_the_content_and_reads_back_as_a_row() -> None:
 def test_a_spec_of_another_version_is_a_problem_and_no_fault() -> None:
     assert "sauce" in a_program({**SPEC, "sauce": {}}).problem
     assert not a_program(SPEC).problem
+
+
+@pytest.mark.parametrize("odd", [{"nodeSelector": {"matchLabels": 7}}, {"updateStrategy": ["pause"]}])
+def test_a_row_is_there_however_odd_its_object_is(odd: dict[str, Any]) -> None:
+    assert a_program({**SPEC, **odd}).problem

@@ -207,7 +207,9 @@ def test_a_spec_that_cannot_be_read_is_told_of_and_changes_nothing() -> None:
     fleet = Fleet("n1")
     key = fleet.apply("p", "A", strategy=AT_ONCE)
     fleet.run()
-    broken = replace(fleet.programs[key], problem="spec.sauce: unknown field", spec_hash="x", generation=2)
+    broken = replace(
+        fleet.programs[key], problem="spec.sauce: unknown field", spec_hash="x", generation=2, selector=ON_GPU
+    )
     fleet.programs[key] = broken
     fleet.settle()
     assert fleet.assigned(key) == {"n1": "A"}

@@ -26,7 +26,7 @@ def a_fleet(*nodes: str, strategy: Strategy = QUICK) -> tuple[Fleet, FleetKey]:
     return fleet, key
 
 
-def reason(status: FleetStatus, type_: str) -> tuple[bool, str]:
+def claim(status: FleetStatus, type_: str) -> tuple[bool, str]:
     found = status.condition(type_)
     assert found is not None
     return found.status, found.reason
@@ -46,8 +46,8 @@ def test_a_first_version_comes_to_all_nodes_by_a_canary() -> None:
     assert fleet.assigned(key) == dict.fromkeys(["n1", "n2", "n3"], "A")
     status = fleet.status(key)
     assert (status.phase, status.revision) == (Phase.IDLE, status.update_revision)
-    assert reason(status, "Ready") == (True, "Running")
-    assert reason(status, "Progressing") == (False, "Complete")
+    assert claim(status, "Ready") == (True, "Running")
+    assert claim(status, "Progressing") == (False, "Complete")
     assert status.nodes.updated == status.nodes.ready == status.nodes.desired == 3
 
 
@@ -83,8 +83,8 @@ def test_what_the_verifier_refuses_at_the_canary_is_taken_back() -> None:
     assert set(fleet.assigned(key).values()) == {"A"}
     status = fleet.status(key)
     assert status.phase is Phase.ROLLED_BACK
-    assert reason(status, "Degraded") == (True, "RolledBack")
-    assert reason(status, "Ready") == (True, "Running"), "what ran before runs"
+    assert claim(status, "Degraded") == (True, "RolledBack")
+    assert claim(status, "Ready") == (True, "Running"), "what ran before runs"
     (failure,) = status.failures
     assert (failure.node, failure.reason, failure.message) == ("n1", "VerifierRejected", "R1 is not a pointer")
     (told,) = [event for event in fleet.told if event.reason == "RolledBack"]
@@ -135,7 +135,7 @@ def test_a_first_version_that_fails_is_taken_away() -> None:
     fleet.run(60)
     assert fleet.assigned(key) == {}
     assert fleet.status(key).phase is Phase.ROLLED_BACK
-    assert reason(fleet.status(key), "Ready") == (False, "NotRunning")
+    assert claim(fleet.status(key), "Ready") == (False, "NotRunning")
 
 
 def test_without_rollback_it_stops_where_it_failed_and_says_so() -> None:
@@ -145,7 +145,7 @@ def test_without_rollback_it_stops_where_it_failed_and_says_so() -> None:
     fleet.run(600)
     assert fleet.assigned(key) == {"n1": "B", "n2": "A", "n3": "A"}
     assert fleet.status(key).phase is Phase.CANARY
-    assert reason(fleet.status(key), "Degraded") == (True, "VerifierRejected")
+    assert claim(fleet.status(key), "Degraded") == (True, "VerifierRejected")
 
 
 def test_an_edit_after_a_rollback_goes_on() -> None:
@@ -157,7 +157,7 @@ def test_an_edit_after_a_rollback_goes_on() -> None:
     fleet.run(60)
     assert set(fleet.assigned(key).values()) == {"C"}
     assert fleet.status(key).phase is Phase.IDLE
-    assert reason(fleet.status(key), "Degraded") == (False, "AsExpected")
+    assert claim(fleet.status(key), "Degraded") == (False, "AsExpected")
 
 
 def test_any_edit_tries_the_same_again_after_a_rollback() -> None:
@@ -187,7 +187,7 @@ def test_a_paused_one_waits_and_goes_on() -> None:
     fleet.run(600)
     assert set(fleet.assigned(key).values()) == {"A"}
     assert fleet.status(key).phase is Phase.PAUSED
-    assert reason(fleet.status(key), "Progressing") == (False, "Paused")
+    assert claim(fleet.status(key), "Progressing") == (False, "Paused")
     fleet.apply("p", "B", strategy=QUICK)
     fleet.run(600)
     assert set(fleet.assigned(key).values()) == {"B"}
@@ -221,7 +221,7 @@ def test_a_node_that_is_away_is_no_canary_and_no_failure_and_comes_last() -> Non
     status = fleet.status(key)
     assert status.phase is Phase.IDLE
     assert (status.nodes.desired, status.nodes.ready, status.nodes.unreachable, status.nodes.failed) == (3, 2, 1, 0)
-    assert reason(status, "Ready") == (True, "Running")
+    assert claim(status, "Ready") == (True, "Running")
 
 
 def test_a_node_that_joins_on_the_way_gets_what_runs_elsewhere() -> None:
@@ -276,5 +276,19 @@ def test_what_a_node_said_of_an_earlier_try_speaks_against_nothing() -> None:
     assert report
     assert report.state is State.FAILED, "its agent has not answered since"
     assert fleet.status(key).phase is Phase.CANARY
+    fleet.run(60)
+    assert set(fleet.assigned(key).values()) == {"B"}
+
+
+@pytest.mark.parametrize("reason", ["RegistryAway", "StoreFull"])
+def test_what_ails_a_node_and_not_the_version_is_waited_for(reason: str) -> None:
+    fleet, key = a_fleet("n1", "n2")
+    fleet.apply("p", "B", strategy=QUICK)
+    fleet.settle()
+    fleet.report("n1", State.FAILED, reason)
+    fleet.settle()
+    status = fleet.status(key)
+    assert status.phase is Phase.CANARY
+    assert (status.nodes.failed, status.failures[0].reason) == (1, reason)
     fleet.run(60)
     assert set(fleet.assigned(key).values()) == {"B"}
