@@ -98,10 +98,10 @@ CONFIG = container_config()
     [
         (tgz({"plugin.wasm": CORE}), WASM, CORE),
         (tar({"a/counter.wasm": CORE}), WASM, CORE),
-        (gzip.compress(CORE), WASM, CORE),
+        (gzip.compress(CORE, mtime=0), WASM, CORE),
         (tgz({"xdp.o": bpf_object()}), BYTECODE, bpf_object()),
         (bpf_object(), BYTECODE, bpf_object()),
-        (gzip.compress(bpf_object()), BYTECODE, bpf_object()),
+        (gzip.compress(bpf_object(), mtime=0), BYTECODE, bpf_object()),
     ],
     ids=["plugin", "plain tar", "bare module", "object", "bare object", "gzip of an object"],
 )

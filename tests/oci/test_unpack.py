@@ -34,7 +34,11 @@ def link(name: str, type_: bytes, target: str) -> tuple[tarfile.TarInfo, bytes]:
     return info, b""
 
 
-@pytest.mark.parametrize("layer", [tgz({"plugin.wasm": CORE}), tar({"plugin.wasm": CORE}), gzip.compress(CORE), CORE])
+@pytest.mark.parametrize(
+    "layer",
+    [tgz({"plugin.wasm": CORE}), tar({"plugin.wasm": CORE}), gzip.compress(CORE), CORE],
+    ids=["tgz", "tar", "gz", "plain"],
+)
 def test_a_file_comes_out_of_tar_gzip_both_or_neither(layer: bytes) -> None:
     assert unpacked(layer) == CORE
 
