@@ -66,7 +66,7 @@ def change(node: RealNode, bed: Bed, chance: random.Random, wished: set[str]) ->
 
 
 def settled(node: RealNode, bed: Bed, wished: set[str]) -> bool:
-    """Exactly what was asked for runs; of orphans (the Rust daemon's alone) none has a link."""
+    """Exactly what was asked for runs; of the daemon's orphans none has a link."""
     items = node.kernel()
     told = {item["name"]: f"{item['state']} {item['reason']} {item['message']}".strip() for item in items}
     functions = node.functions()
@@ -74,7 +74,7 @@ def settled(node: RealNode, bed: Bed, wished: set[str]) -> bool:
     links, standing = sorted(function["id"] for function in functions for _ in function["links"]), bed.eyes.links()
     seen = f"{told}, loaded {sorted(ids)}, in the kernel {sorted(held)}, links {links}, in the kernel {standing}"
     assert {name: words.split()[0] for name, words in told.items()} == dict.fromkeys(wished, "Running"), seen
-    assert ids == held or (bed.flavour is Flavour.RUST and ids < held), seen
+    assert ids <= held, seen
     assert links == standing == sorted(ids), seen
     return True
 

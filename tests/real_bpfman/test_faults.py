@@ -1,7 +1,8 @@
 """Kill daemon, agent or both at random moments: the daemon holds what was asked for, each attached once.
 
 What a daemon's crash in the middle of a Load leaves in the kernel without a record of its own (an orphan) is expected
-of the Rust daemon alone: it pins a program before it writes its record. It is seen by name and tag, and runs nowhere.
+of both bpfman daemons, of Go's once in hundreds: they pin a program before they write its record. It runs nowhere; our
+loader leaves none.
 """
 
 from __future__ import annotations
@@ -52,7 +53,12 @@ async def settled(bed: Bed, half: KernelHalf) -> set[int]:
         programs, links = await asyncio.to_thread(lambda: (set(bed.eyes.programs()), bed.eyes.links()))
         running = all(condition.state is State.RUNNING for condition in states.values())
         beyond = programs - ids
-        if running and links == attached(half) and ids <= programs and (bed.flavour is Flavour.RUST or not beyond):
+        if (
+            running
+            and links == attached(half)
+            and ids <= programs
+            and (bed.flavour is not Flavour.LOADER or not beyond)
+        ):
             return beyond
         assert time.monotonic() < until, (
             f"{states} {ids=} {programs=} {links=} {attached(half)=}\n{bed.daemon.log[-3000:]}"
