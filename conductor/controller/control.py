@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 
 from conductor.controller.counts import ControllerCounts
-from conductor.controller.hands import Hands
+from conductor.controller.hands import Hands, concerned
 from conductor.controller.images import Digests, Resolver
 from conductor.controller.known import NODE, Known
 from conductor.controller.pace import Pace
@@ -18,7 +18,7 @@ from conductor.controller.watches import Watches
 from conductor.errors import ConductorError, LeadershipLost
 from conductor.model.fleet import FleetKey
 from conductor.plan.fleet import FleetPlan, lacking, plan
-from conductor.plan.fleet_actions import FleetAction, WriteStatus
+from conductor.plan.fleet_actions import CreateNodeState, DeleteNodeState, FleetAction, WriteNodeState, WriteStatus
 from conductor.plan.fleet_revisions import target_of
 from conductor.ports import Cluster
 
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 STATUS_EVERY = 1.0
 """Seconds between two statuses of a program that differ in counts alone."""
 REREAD_AFTER = 1.0
+NODES_AT_ONCE = 100
+"""Nodes that one pass writes: about 2 s of it, after which what went wrong meanwhile is looked at."""
 MUCH = 5_000
 """Programs times nodes whose decision is made beside the loop: about 50 ms of it."""
 
@@ -147,19 +149,30 @@ class _Controller:
         return decided
 
     def _due(self, actions: Collection[FleetAction]) -> list[FleetAction]:
-        """Leave out statuses that differ in counts alone and would come too often; their turn comes."""
-        now = asyncio.get_running_loop().time()
+        """Leave out what has its turn later: statuses that would come too often, and nodes past a pass's share."""
         due: list[FleetAction] = []
+        nodes = 0
         for action in actions:
-            if isinstance(action, WriteStatus):
-                left = self._said.get(action.key, float("-inf")) + STATUS_EVERY - now
-                if left > 0 and not action.urgent:
-                    self._counts.deferred += 1
-                    self._queue.add([action.key], after=left)
+            if isinstance(action, WriteStatus) and not self._may_say(action):
+                continue
+            if isinstance(action, CreateNodeState | WriteNodeState | DeleteNodeState):
+                nodes += 1
+                if nodes > NODES_AT_ONCE:
+                    self._queue.add(concerned(action))
                     continue
-                self._said[action.key] = now
             due.append(action)
         return due
+
+    def _may_say(self, action: WriteStatus) -> bool:
+        """Whether a status goes now; one that differs in counts alone waits."""
+        now = asyncio.get_running_loop().time()
+        left = self._said.get(action.key, float("-inf")) + STATUS_EVERY - now
+        if left > 0 and not action.urgent:
+            self._counts.deferred += 1
+            self._queue.add([action.key], after=left)
+            return False
+        self._said[action.key] = now
+        return True
 
     def _forget(self, programs: Collection[FleetKey]) -> None:
         """Drop what was only needed until a revision was there: a wish holds a whole object."""

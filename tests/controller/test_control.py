@@ -290,3 +290,18 @@ def test_revisions_of_others_are_left_alone(told: Tell) -> None:
         assert await stage.admin.get(CONTROLLER_REVISIONS, "daemon", namespace="default")
 
     told(story)
+
+
+def test_a_failure_is_looked_at_while_a_wide_change_is_under_way(told: Tell) -> None:
+    async def story(stage: Stage, _: FakeServer) -> None:
+        await stage.join(*[f"n{i:03}" for i in range(400)])
+        wide: Document = {"canary": 0, "maxUnavailable": "100%"}
+        async with stage.agents(), stage.leading():
+            await asyncio.sleep(15)
+            await stage.apply(UP, a_spec("A", updateStrategy=wide))
+            await asyncio.sleep(1)
+            stage.bad.add(("*", "A"))
+            await stage.until(UP, Phase.ROLLED_BACK, within=5)
+            assert len(await stage.assigned(UP)) < 250, "it did not go to all of them first"
+
+    told(story)
