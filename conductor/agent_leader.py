@@ -55,7 +55,7 @@ class Leader:
                 failures = failures + 1 if loop.time() - began < CALM else 1
                 pause = delay(failures, random.random())  # noqa: S311 - spread, not secrecy
                 log.exception("the leader's work failed; this agent can lead again in %.0f s", pause)
-            await asyncio.sleep(pause)
+                await asyncio.sleep(pause)
 
     def figures(self) -> Mapping[str, float]:
         """Values by the names of metrics, without their prefix."""

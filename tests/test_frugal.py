@@ -21,6 +21,19 @@ def test_the_agent_imports_no_client_and_no_database() -> None:
     assert not heavy & set(imported)
 
 
+def test_an_agent_without_a_cluster_imports_nothing_of_one() -> None:
+    imported = said("import conductor.agent\nprint(*sys.modules)")
+    parts = (
+        "kubernetes_asyncio",
+        "conductor.agent_cluster",
+        "conductor.kube.cluster",
+        "conductor.node",
+        "conductor.controller",
+    )
+    assert not [name for name in imported if name.startswith(parts)]
+    assert "conductor.managers.cluster_cache" not in imported
+
+
 def test_the_agent_has_one_thread_when_all_is_imported() -> None:
     assert said("import conductor.agent, os\nprint(len(os.listdir('/proc/self/task')))") == ["1"]
 
