@@ -122,7 +122,7 @@ def kernel_road(ground: Ground, state_dir: StateDir) -> AbstractAsyncContextMana
 async def membership(ground: Ground) -> AsyncIterator[Membership | None]:
     """What the agent is in a cluster; None where none is configured, and then nothing of it is imported."""
     config = ground.config.cluster
-    if config.kubeconfig is None and not is_in_pod():
+    if not config.joins or (config.kubeconfig is None and not is_in_pod()):
         yield None
         return
     from conductor.agent_cluster import Membership  # noqa: PLC0415 - see above

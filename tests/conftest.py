@@ -20,6 +20,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.cluster.testbed import Testbed
 
+os.environ.pop("KUBERNETES_SERVICE_HOST", None)  # where these tests run in a pod: its cluster is not theirs
 OBJECTS = Path(__file__).parent / "objects"
 CLANG = ("clang", "-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-mcpu=v3")
 INCLUDES = tuple(f"-I/usr/include/{triple}" for triple in ("x86_64-linux-gnu", "aarch64-linux-gnu"))

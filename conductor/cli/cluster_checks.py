@@ -17,8 +17,8 @@ WITHIN = 5.0
 
 def cluster(config: Config) -> Iterator[Finding]:
     """Ask as whoever runs this, with the agent's kubeconfig or pod."""
-    if config.kubeconfig is None and not is_in_pod():
-        detail = "no cluster is configured (--kubeconfig)"
+    if not config.join_cluster or (config.kubeconfig is None and not is_in_pod()):
+        detail = "no cluster is configured (--kubeconfig)" if config.join_cluster else "--no-join-cluster"
         yield Finding(area="cluster", name="API server", answer=Answer.UNKNOWN, detail=detail)
         return
     try:

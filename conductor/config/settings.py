@@ -90,6 +90,9 @@ class Config:
     kubeconfig: Path | None = _setting(
         values.path_or_none, None, "Use the cluster of this file; inside a pod the pod's own.", "FILE", secret=True
     )
+    join_cluster: bool = _setting(
+        values.switch, True, "Belong to the cluster of --kubeconfig, or of the pod that this is."
+    )
     user: str = _setting(values.user, "65532", "Who the agent becomes when started as root: USER[:GROUP].", "USER")
     groups: tuple[str, ...] = _setting(values.accounts, (), "Supplementary groups of the agent.", "GROUP", many=True)
     allow_uid0: bool = _setting(
@@ -211,6 +214,7 @@ class Config:
     def cluster(self) -> ClusterConfig:
         """What the Kubernetes side needs."""
         return ClusterConfig(
+            joins=self.join_cluster,
             kubeconfig=self.kubeconfig,
             namespace=self.namespace,
             node_name=self.node_name,

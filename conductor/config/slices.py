@@ -95,6 +95,8 @@ class HttpConfig:
 class ClusterConfig:
     """The Kubernetes side."""
 
+    joins: bool
+    """Whether the agent belongs to a cluster, where there is one."""
     kubeconfig: Path | None = field(repr=False)
     namespace: str
     node_name: str
