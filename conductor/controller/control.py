@@ -26,7 +26,9 @@ __all__ = ["control"]
 
 log = logging.getLogger(__name__)
 STATUS_EVERY = 1.0
-"""Seconds between two statuses of a program that differ in counts alone."""
+"""Seconds between two statuses of a program that differ in counts alone; more where there are many programs."""
+COUNTS_PER_SECOND = 10
+"""Such statuses, of all programs."""
 REREAD_AFTER = 1.0
 NODES_AT_ONCE = 100
 """Nodes that one pass writes: about 2 s of it, after which what went wrong meanwhile is looked at."""
@@ -166,7 +168,8 @@ class _Controller:
     def _may_say(self, action: WriteStatus) -> bool:
         """Whether a status goes now; one that differs in counts alone waits."""
         now = asyncio.get_running_loop().time()
-        left = self._said.get(action.key, float("-inf")) + STATUS_EVERY - now
+        every = max(STATUS_EVERY, len(self._known.programs) / COUNTS_PER_SECOND)
+        left = self._said.get(action.key, float("-inf")) + every - now
         if left > 0 and not action.urgent:
             self._counts.deferred += 1
             self._queue.add([action.key], after=left)

@@ -305,3 +305,20 @@ def test_a_failure_is_looked_at_while_a_wide_change_is_under_way(told: Tell) -> 
             assert len(await stage.assigned(UP)) < 250, "it did not go to all of them first"
 
     told(story)
+
+
+def test_many_programs_share_how_often_counts_are_written(told: Tell) -> None:
+    async def story(stage: Stage, _: FakeServer) -> None:
+        await stage.join(*[f"n{i}" for i in range(12)])
+        keys = [FleetKey(USER_PROGRAM, f"p{i:02}") for i in range(30)]
+        async with stage.agents(), stage.leading():
+            for key in keys:
+                await stage.apply(key, a_spec("A"))
+            for key in keys:
+                await stage.until(key, Phase.IDLE, within=60)
+            await asyncio.sleep(5)
+            assert all([(await stage.status(key)).nodes.ready == 12 for key in keys])
+            # Four that matter each (canary, soak, rolling, done), and few of the twelve steps of counts.
+            assert stage.counts["n1"].writes["WriteStatus"] < 8 * len(keys)
+
+    told(story)
