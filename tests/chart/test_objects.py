@@ -22,7 +22,8 @@ RULES = [
     *["Role", "Role", "RoleBinding", "RoleBinding"],
     *["ServiceAccount", *["ValidatingAdmissionPolicy"] * 3, *["ValidatingAdmissionPolicyBinding"] * 3],
 ]
-HOOK = ["ClusterRole", "ClusterRoleBinding", "Job", "ServiceAccount"]
+KINDS_HOOK = ["ClusterRole", "ClusterRoleBinding", "Job", "ServiceAccount"]
+WITHDRAWAL = ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ServiceAccount", "Job", "Job"]
 
 
 def pod(documents: list[Document]) -> Document:
@@ -34,7 +35,7 @@ def mounts(documents: list[Document], name: str) -> dict[str, Document]:
 
 
 def test_by_default_one_daemonset_with_its_rules() -> None:
-    assert kinds(rendered()) == sorted([*RULES, *HOOK, "ConfigMap", "DaemonSet", "Pod", "Service"])
+    assert kinds(rendered()) == sorted([*RULES, *KINDS_HOOK, *WITHDRAWAL, "ConfigMap", "DaemonSet", "Pod", "Service"])
 
 
 @EACH
@@ -109,7 +110,9 @@ def test_our_command_line_takes_every_command(values: dict[str, Any], monkeypatc
         monkeypatch.delenv(name)
     documents = rendered(values)
     commands = [one for one in pod(documents)["containers"] if one["name"] != "bpfman"]
-    commands += named(documents, "Job")["spec"]["template"]["spec"]["containers"]
+    jobs = [one for one in documents if one["kind"] == "Job"]
+    assert [one["metadata"]["name"].rsplit("-", 1)[1] for one in jobs] == ["crds", "post", "pre"]
+    commands += [one for job in jobs for one in job["spec"]["template"]["spec"]["containers"]]
     for one in commands:
         words = [word.replace("$(NODE_NAME)", "node-1").replace("$(NAMESPACE)", "ebpf") for word in one["args"]]
         parse(words)
@@ -134,7 +137,7 @@ def test_the_api_servers_address_can_be_given() -> None:
         {"name": "KUBERNETES_SERVICE_PORT", "value": "6443"},
     ]
     assert container(documents, "agent")["env"][-2:] == wanted
-    assert named(documents, "Job")["spec"]["template"]["spec"]["containers"][0]["env"] == wanted
+    assert named(documents, "Job", "-crds")["spec"]["template"]["spec"]["containers"][0]["env"] == wanted
 
 
 def test_pull_secrets_are_granted_by_name_or_not_at_all() -> None:
@@ -164,7 +167,22 @@ def test_an_image_is_named_by_digest_where_one_is_given() -> None:
 
 
 def test_without_the_hook_nothing_of_it_is_there() -> None:
-    assert "Job" not in kinds(rendered({"crds": {"apply": False}}))
+    documents = rendered({"crds": {"apply": False}})
+    assert not [one for one in documents if one["metadata"]["name"].endswith("-crds")]
+
+
+def test_kinds_are_removed_after_an_uninstall_only_where_that_is_wished() -> None:
+    def finish(documents: list[Document]) -> list[str]:
+        return list(named(documents, "Job", "-post")["spec"]["template"]["spec"]["containers"][0]["args"])
+
+    assert finish(rendered()) == ["withdraw", "--finish"]
+    removing = rendered({"crds": {"keep": False}})
+    assert finish(removing) == ["withdraw", "--finish", "--kinds"]
+    groups = [
+        [g for rule in named(d, "ClusterRole", "-withdraw")["rules"] for g in rule["apiGroups"]]
+        for d in (rendered(), removing)
+    ]
+    assert ["apiextensions.k8s.io" in found for found in groups] == [False, True]
 
 
 def test_the_agents_memory_has_room_for_a_leader() -> None:

@@ -56,3 +56,37 @@ helm.sh/hook: pre-install,pre-upgrade
 helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
+
+{{- /* The pod of a hook: what the image does with these words, as this account. */}}
+{{- define "ebpfconductor.errand" -}}
+{{- $root := index . 0 -}}
+serviceAccountName: {{ index . 1 }}
+restartPolicy: Never
+enableServiceLinks: false
+hostNetwork: {{ $root.Values.hostNetwork }}
+{{- with $root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - {name: {{ . }}}
+  {{- end }}
+{{- end }}
+{{- with $root.Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $root.Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+containers:
+  - name: errand
+    {{- include "ebpfconductor.image" $root | nindent 4 }}
+    args: {{ toJson (index . 2) }}
+    {{- with include "ebpfconductor.apiServer" $root }}
+    env: {{- . | nindent 6 }}
+    {{- end }}
+    securityContext:
+      {{- include "ebpfconductor.rightless" $root | nindent 6 }}
+      seccompProfile: {type: RuntimeDefault}
+    resources:
+      requests: {cpu: 10m, memory: 64Mi}
+      limits: {memory: 256Mi}
+{{- end }}
