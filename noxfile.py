@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import nox
@@ -122,9 +123,15 @@ def bpfman(session: nox.Session) -> None:
 @nox.session
 def cluster(session: nox.Session) -> None:
     """Hold what is of Kubernetes to a real API server: built once from its Go modules, or KUBEBUILDER_ASSETS names it."""
-    from tests.cluster.install import ETCD, HELM, PARTS, VERSION  # noqa: PLC0415 - only this session needs it
-
     debian(session, *KERNEL_PACKAGES)
+    folder = _cluster_parts(session)
+    checked(session, "-m", "cluster", *session.posargs, variables=(f"KUBEBUILDER_ASSETS={folder}",))
+
+
+def _cluster_parts(session: nox.Session) -> Path:
+    """The folder with a real API server, etcd, kubectl and Helm."""
+    from tests.cluster.install import ETCD, HELM, PARTS, VERSION  # noqa: PLC0415 - only these sessions need it
+
     if assets := os.environ.get("KUBEBUILDER_ASSETS", ""):
         folder = Path(assets)
         if missing := [name for name in PARTS if not (folder / name).is_file()]:
@@ -135,7 +142,24 @@ def cluster(session: nox.Session) -> None:
         said = session.run(PYTHON, "-m", "tests.cluster.install", external=True, silent=True)
         folder = Path(str(said).strip().splitlines()[-1])
         session.log("with Kubernetes %s, etcd %s and Helm %s in %s", VERSION, ETCD, HELM, folder)
-    checked(session, "-m", "cluster", *session.posargs, variables=(f"KUBEBUILDER_ASSETS={folder}",))
+    return folder
+
+
+@nox.session
+def image(session: nox.Session) -> None:
+    """Build the image from the Containerfile and run the chart's pod from it, beside a real API server."""
+    from tests.image.install import PACKAGES  # noqa: PLC0415 - only this session needs it
+
+    debian(session, *KERNEL_PACKAGES, *PACKAGES, "runc")
+    parts = _cluster_parts(session)
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    root = [] if os.geteuid() == 0 else ["sudo", "--preserve-env=PATH"]
+    command = (*root, "env", f"XDG_CACHE_HOME={cache}", PYTHON, "-m", "tests.image.install")
+    built = Path(str(session.run(*command, external=True, silent=True)).strip().splitlines()[-1])
+    packed = len(zlib.compress((built / "image.tar").read_bytes(), 6))
+    session.log("%s: %.0f MB, %.0f MB packed", built, (built / "image.tar").stat().st_size / 1e6, packed / 1e6)
+    variables = (f"KUBEBUILDER_ASSETS={parts}", f"CONDUCTOR_IMAGE={built}")
+    checked(session, "-m", "image", *session.posargs, variables=variables)
 
 
 @nox.session
