@@ -189,11 +189,19 @@ class NodeStateRow:
 
     def assigned(self, key: FleetKey) -> Assignment | None:
         """Answer what it is to run of a program."""
-        return next((item for item in self.spec if item.name == key.name and item.kind == key.kind), None)
+        kind, name = key
+        for item in self.spec:  # a plain loop: the leader asks it for every program of every node
+            if item.name == name and item.kind == kind:
+                return item
+        return None
 
     def reported(self, key: FleetKey) -> ProgramReport | None:
         """Answer what its agent says of a program."""
-        return next((item for item in self.observed if item.name == key.name and item.kind == key.kind), None)
+        kind, name = key
+        for item in self.observed:
+            if item.name == name and item.kind == kind:
+                return item
+        return None
 
     @classmethod
     def parse(cls, document: Document) -> Self:

@@ -119,27 +119,22 @@ class Place:
     report: ProgramReport | None
     is_fresh: bool
     """The report answers what is assigned now, not something before."""
+    answer: State | None
+    """Where it stands with what it is to run; None: it has not said."""
 
     def has(self, digest: str) -> bool:
         """Whether it is to run the revision of this hash."""
         return self.assigned is not None and self.assigned.hash == digest
 
     @property
-    def _answer(self) -> State | None:
-        """Where it stands with what it is to run."""
-        if self.assigned is None or self.report is None or self.report.hash != self.assigned.hash:
-            return None
-        return self.report.state
-
-    @property
     def runs(self) -> bool:
         """Whether it runs what it is to run."""
-        return self._answer is State.RUNNING
+        return self.answer is State.RUNNING
 
     @property
     def is_broken(self) -> bool:
         """Whether its agent says so of what it is to run."""
-        return self._answer in BROKEN
+        return self.answer in BROKEN
 
     @property
     def has_refused(self) -> bool:
@@ -149,7 +144,7 @@ class Place:
     @property
     def is_moving(self) -> bool:
         """Whether its agent is on the way to what it is to run."""
-        return self._answer in MOVING
+        return self.answer in MOVING
 
 
 def places(program: ProgramRow, world: FleetWorld, nodes: list[str], entries: Entries) -> list[Place]:
@@ -161,14 +156,17 @@ def places(program: ProgramRow, world: FleetWorld, nodes: list[str], entries: En
         if not program.selector.matches(node.labels):
             continue
         state, assigned = world.states.get(name), entries.get(name, key)
+        report = state.reported(key) if state else None
+        is_about_it = assigned is not None and report is not None and report.hash == assigned.hash
         found.append(
             Place(
                 node=name,
                 is_ready=node.ready,
                 has_room=assigned is not None or entries.count(name) < MOST_PROGRAMS,
                 assigned=assigned,
-                report=state.reported(key) if state else None,
+                report=report,
                 is_fresh=state is not None and state.observed_generation >= state.generation,
+                answer=report.state if report is not None and is_about_it else None,
             )
         )
     return found
