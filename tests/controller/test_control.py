@@ -17,7 +17,7 @@ from conductor.model.fleet import (
     FleetKey,
 )
 from conductor.model.fleet_status import Phase
-from tests.controller.stage import QUICK, Stage, a_spec
+from tests.controller.stage import Stage, a_spec
 from tests.fakes.cluster_connection import FakeServer
 
 Tell = Callable[[Callable[[Stage, FakeServer], Any]], None]
@@ -83,63 +83,6 @@ def test_what_a_canary_refuses_is_rolled_back_and_told_of(told: Tell) -> None:
     told(story)
 
 
-def test_a_tag_is_asked_for_once_per_revision_and_pinned(told: Tell) -> None:
-    async def story(stage: Stage, server: FakeServer) -> None:
-        await stage.join("n1")
-        digest = f"sha256:{'1' * 64}"
-        stage.registry.tags["registry.example/tool:v1"] = digest
-        image: Document = {"url": "registry.example/tool:v1", "pullSecret": "key"}
-        spec = {**a_spec("A"), "source": {"wasm": {"image": image}}}
-        async with stage.agents(), stage.leading():
-            await stage.apply(UP, spec)
-            await stage.until(UP, Phase.IDLE)
-        stage.registry.tags["registry.example/tool:v1"] = f"sha256:{'2' * 64}"
-        async with stage.agents(), stage.leading("n2"):
-            await stage.apply(UP, {**spec, "updateStrategy": {**QUICK, "maxUnavailable": 2}})
-            await asyncio.sleep(30)
-        assert stage.registry.asked == [("registry.example/tool:v1", "key")]
-        (revision,) = [item for key, item in server.api.objects.items() if "controllerrevisions" in key[0]]
-        assert revision["data"]["spec"]["source"]["wasm"]["image"] == {**image, "digest": digest}
-        assert "updateStrategy" not in revision["data"]["spec"]
-
-    told(story)
-
-
-def test_an_image_that_no_registry_has_is_asked_for_again_more_and_more_seldom(told: Tell) -> None:
-    async def story(stage: Stage, _: FakeServer) -> None:
-        await stage.join("n1")
-        async with stage.agents(), stage.leading():
-            await stage.apply(UP, a_spec("A", image="registry.example/tool:v1"))
-            await asyncio.sleep(300)
-            assert 3 < len(stage.registry.asked) < 12
-            degraded = (await stage.status(UP)).condition("Degraded")
-            assert degraded
-            assert (degraded.status, degraded.reason) == (True, "ImageUnresolved")
-            assert [reason for reason, _, _ in await events(stage)] == ["ImageUnresolved"]
-            stage.registry.tags["registry.example/tool:v1"] = f"sha256:{'1' * 64}"
-            await stage.until(UP, Phase.IDLE, within=400)
-
-    told(story)
-
-
-def test_a_slow_registry_holds_up_nobody_else(told: Tell) -> None:
-    class Slow:
-        async def resolve(self, url: str, *, pull_secret: str = "") -> str:
-            del url, pull_secret
-            await asyncio.sleep(3600)
-            return ""
-
-    async def story(stage: Stage, _: FakeServer) -> None:
-        await stage.join("n1")
-        stage.registry = Slow()  # type: ignore[assignment]
-        async with stage.agents(), stage.leading():
-            await stage.apply(KP, a_spec("A", KERNEL_PROGRAM, image="registry.example/slow:v1"))
-            await stage.apply(UP, a_spec("A"))
-            await stage.until(UP, Phase.IDLE, within=10)
-
-    told(story)
-
-
 def test_a_deletion_leaves_nothing(told: Tell) -> None:
     async def story(stage: Stage, server: FakeServer) -> None:
         await stage.join("n1", "n2")
@@ -187,43 +130,6 @@ def test_a_node_that_says_nothing_holds_a_deletion_for_two_minutes(told: Tell) -
             await stage.delete(UP)
             await stage.gone(UP, within=200)
             assert 110 < loop.time() - began < 130
-
-    told(story)
-
-
-def test_a_deferred_count_is_written_at_last(told: Tell) -> None:
-    async def story(stage: Stage, _: FakeServer) -> None:
-        await stage.join(*[f"n{i}" for i in range(20)])
-        async with stage.agents(), stage.leading():
-            await stage.apply(UP, a_spec("A", updateStrategy={"canary": 0, "maxUnavailable": "100%"}))
-            await stage.until(UP, Phase.IDLE)
-            await asyncio.sleep(3)
-            nodes = (await stage.status(UP)).nodes
-            assert (nodes.ready, nodes.updated) == (20, 20)
-            assert stage.counts["n1"].writes["WriteStatus"] < 8
-
-    told(story)
-
-
-def test_writes_are_paced(told: Tell) -> None:
-    async def story(stage: Stage, _: FakeServer) -> None:
-        await stage.join(*[f"n{i}" for i in range(60)])
-        async with stage.leading(writes_per_second=10.0):
-            await asyncio.sleep(3)
-            assert 20 <= len(await stage.states()) <= 41
-            await asyncio.sleep(4)
-            assert len(await stage.states()) == 60
-        assert stage.counts["n1"].paced_seconds > 0
-
-    told(story)
-
-
-def test_bytes_are_paced(told: Tell) -> None:
-    async def story(stage: Stage, _: FakeServer) -> None:
-        await stage.join(*[f"n{i}" for i in range(40)])
-        async with stage.leading(bytes_per_second=1000.0):
-            await asyncio.sleep(1)
-            assert len(await stage.states()) < 25
 
     told(story)
 
@@ -288,37 +194,5 @@ def test_revisions_of_others_are_left_alone(told: Tell) -> None:
         async with stage.leading():
             await asyncio.sleep(5)
         assert await stage.admin.get(CONTROLLER_REVISIONS, "daemon", namespace="default")
-
-    told(story)
-
-
-def test_a_failure_is_looked_at_while_a_wide_change_is_under_way(told: Tell) -> None:
-    async def story(stage: Stage, _: FakeServer) -> None:
-        await stage.join(*[f"n{i:03}" for i in range(400)])
-        wide: Document = {"canary": 0, "maxUnavailable": "100%"}
-        async with stage.agents(), stage.leading():
-            await asyncio.sleep(15)
-            await stage.apply(UP, a_spec("A", updateStrategy=wide))
-            await asyncio.sleep(1)
-            stage.bad.add(("*", "A"))
-            await stage.until(UP, Phase.ROLLED_BACK, within=5)
-            assert len(await stage.assigned(UP)) < 250, "it did not go to all of them first"
-
-    told(story)
-
-
-def test_many_programs_share_how_often_counts_are_written(told: Tell) -> None:
-    async def story(stage: Stage, _: FakeServer) -> None:
-        await stage.join(*[f"n{i}" for i in range(12)])
-        keys = [FleetKey(USER_PROGRAM, f"p{i:02}") for i in range(30)]
-        async with stage.agents(), stage.leading():
-            for key in keys:
-                await stage.apply(key, a_spec("A"))
-            for key in keys:
-                await stage.until(key, Phase.IDLE, within=60)
-            await asyncio.sleep(5)
-            assert all([(await stage.status(key)).nodes.ready == 12 for key in keys])
-            # Four that matter each (canary, soak, rolling, done), and few of the twelve steps of counts.
-            assert stage.counts["n1"].writes["WriteStatus"] < 8 * len(keys)
 
     told(story)

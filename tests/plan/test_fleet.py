@@ -8,8 +8,7 @@ from conductor.model.fleet import FINALIZER, KERNEL_PROGRAM, MOST_PROGRAMS, Flee
 from conductor.model.fleet_status import FleetStatus, Phase
 from conductor.model.fleet_strategy import Selector, Share, Strategy
 from conductor.plan.fleet import plan
-from conductor.plan.fleet_actions import CreateNodeState, CreateRevision, DeleteNodeState, WriteNodeState
-from conductor.plan.fleet_revisions import KEPT
+from conductor.plan.fleet_actions import CreateNodeState, CreateRevision, WriteNodeState
 from tests.fakes.fleet import Fleet, up
 
 AT_ONCE = Strategy(canary=Share(0), max_unavailable=Share(100, is_percent=True))
@@ -78,94 +77,6 @@ def test_nodes_are_told_only_of_revisions_that_are_there_of_programs_that_are_he
     assert fleet.programs[key].finalizers == (FINALIZER,)
 
 
-def test_a_deleted_program_goes_from_the_nodes_first_and_leaves_nothing() -> None:
-    fleet = Fleet("n1", "n2")
-    key = fleet.apply("p", "A", strategy=AT_ONCE)
-    fleet.run()
-    fleet.delete(key)
-    fleet.settle()
-    assert fleet.assigned(key) == {}
-    assert key in fleet.programs, "its nodes have not let it go yet"
-    fleet.run()
-    assert not fleet.programs
-    assert not fleet.revisions
-    assert all(not state.spec for state in fleet.states.values())
-
-
-def test_a_node_that_is_away_or_gone_never_holds_a_deletion() -> None:
-    fleet = Fleet("n1", "n2", "n3")
-    key = fleet.apply("p", "A", strategy=AT_ONCE)
-    fleet.run()
-    fleet.ready("n2", ready=False)
-    del fleet.nodes["n3"]
-    fleet.delete(key)
-    fleet.settle()
-    fleet.answer("n1")
-    fleet.settle()
-    assert not fleet.programs
-    assert fleet.assigned(key) == {}
-
-
-def test_a_live_node_that_says_nothing_holds_a_deletion_for_two_minutes() -> None:
-    fleet = Fleet("n1")
-    key = fleet.apply("p", "A", strategy=AT_ONCE)
-    fleet.run()
-    fleet.delete(key)
-    fleet.settle()
-    assert fleet.plan().later == {key: fleet.now + 120}
-    fleet.now += 119
-    fleet.settle()
-    assert key in fleet.programs
-    fleet.now += 1
-    fleet.settle()
-    assert not fleet.programs
-    assert fleet.told[-1].reason == "DeletedUnanswered"
-
-
-def test_other_finalizers_stay() -> None:
-    fleet = Fleet()
-    key = fleet.apply("p", "A")
-    fleet.settle()
-    fleet.programs[key] = replace(fleet.programs[key], finalizers=("theirs", FINALIZER))
-    fleet.delete(key)
-    fleet.settle()
-    assert fleet.programs[key].finalizers == ("theirs",)
-
-
-def test_what_went_without_our_leave_is_taken_from_the_nodes() -> None:
-    fleet = Fleet("n1")
-    key = fleet.apply("p", "A", strategy=AT_ONCE)
-    fleet.run()
-    del fleet.programs[key]
-    fleet.settle()
-    assert fleet.assigned(key) == {}
-    assert not fleet.revisions
-
-
-def test_a_program_made_anew_has_revisions_of_its_own() -> None:
-    fleet = Fleet("n1")
-    key = fleet.apply("p", "A", strategy=AT_ONCE)
-    fleet.run()
-    (before,) = fleet.revisions.values()
-    del fleet.programs[key]
-    fleet.apply("p", "A", strategy=AT_ONCE)
-    fleet.run()
-    (after,) = fleet.revisions.values()
-    assert after.name == before.name
-    assert after.owner_uid != before.owner_uid, "the one of before goes with its owner"
-    assert fleet.assigned(key) == {"n1": "A"}
-
-
-def test_the_object_of_a_node_that_is_gone_goes_too() -> None:
-    fleet = Fleet("n1", "n2")
-    fleet.apply("p", "A", strategy=AT_ONCE)
-    fleet.run()
-    del fleet.nodes["n2"]
-    assert DeleteNodeState(node="n2", resource_version=fleet.states["n2"].resource_version) in fleet.plan().actions
-    fleet.run()
-    assert set(fleet.states) == {"n1"}
-
-
 def test_a_full_node_takes_no_more_and_the_program_says_so() -> None:
     fleet = Fleet("n1", "n2")
     for i in range(MOST_PROGRAMS):
@@ -214,19 +125,6 @@ def test_a_spec_that_cannot_be_read_is_told_of_and_changes_nothing() -> None:
     fleet.settle()
     assert fleet.assigned(key) == {"n1": "A"}
     assert reasons(fleet.status(key))["Degraded"] == (True, "InvalidSpec")
-
-
-def test_only_the_last_revisions_stay_beside_those_in_use() -> None:
-    fleet = Fleet("n1")
-    key = fleet.apply("p", "A", strategy=AT_ONCE)
-    fleet.run()
-    (first,) = fleet.revisions.values()
-    for number in range(2, 20):
-        fleet.revisions[f"old-{number}"] = replace(first, name=f"old-{number}", hash="x", spec_hash="x", number=number)
-    fleet.settle()
-    assert len(fleet.revisions) == KEPT + 1
-    assert first.name in fleet.revisions, "it runs"
-    assert fleet.assigned(key) == {"n1": "A"}
 
 
 def test_the_same_revision_is_used_again_for_the_same_spec() -> None:
