@@ -109,8 +109,8 @@ def files(config: Config, *, agent_runs: bool) -> Iterator[Finding]:
         fatal=bool(hidden) and not is_root,
     )
     for name, path in (
-        ("state", config.state_dir),
-        ("cache", config.cache_dir),
+        ("state", config.agent.state_dir),
+        ("cache", config.agent.cache_dir),
         ("sockets", config.agent_socket.parent),
     ):
         yield _folder(name, path)
