@@ -76,6 +76,10 @@ class Pod:
         runc(self.root, "kill", f"{self.id}-{name}", signal, check=False)
         return self.started.pop(name).wait(40)
 
+    def inside(self, name: str, *words: str) -> str:
+        """Run a command in a container as its process runs; answers what it printed."""
+        return runc(self.root, "exec", f"{self.id}-{name}", *words)
+
     def pid(self, name: str) -> int:
         """The first process of a container."""
         return int(json.loads(runc(self.root, "state", f"{self.id}-{name}"))["pid"])
@@ -269,7 +273,7 @@ def runc(root: Path, *words: str, check: bool = True) -> str:
 
 def call(*words: str, check: bool = True) -> str:
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
-    assert not check or done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
+    assert not check or done.returncode == 0, f"{' '.join(words)}: {done.stdout[-8000:]}{done.stderr}"
     return done.stdout
 
 

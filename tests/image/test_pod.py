@@ -69,6 +69,16 @@ def token(pod: Pod, bed: Testbed, account: str) -> Path:
     return folder
 
 
+def places(pod: Pod) -> list[str]:
+    """The flags of the agent that say where things lie."""
+    (agent,) = [one for one in pod.spec["containers"] if one["name"] == "agent"]
+    return [
+        word
+        for word in agent["args"]
+        if word.startswith(("--agent", "--loader", "--bpffs", "--state", "--cache", "--http"))
+    ]
+
+
 def page(pod: Pod, path: str) -> tuple[int, str]:
     (port,) = [one["containerPort"] for c in pod.spec["containers"] for one in c.get("ports", ())]
     try:
@@ -116,6 +126,11 @@ def test_from_the_hook_to_traffic_on_the_page(testbed: Testbed, pod: Pod) -> Non
     assert agent["Uid"].split() == [str(USER)] * 4
     assert {agent[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
     assert (agent["NoNewPrivs"], agent["Seccomp"]) == ("1", "2")
+
+    findings = json.loads(pod.inside("agent", "conductor", "doctor", *places(pod), "-o", "json"))["items"]
+    told = {one["name"]: one["answer"] for one in findings}
+    sure = ("BTF", "libbpf", "loader", "agent", "state folder", "cache folder", "API server")
+    assert {name: told[name] for name in sure} == dict.fromkeys(sure, "yes"), findings
 
     testbed.kubectl("apply", "-f", "-", stdin=json.dumps(FLOWS))
 
