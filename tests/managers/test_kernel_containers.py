@@ -75,26 +75,35 @@ async def test_a_runtime_that_is_on_its_way_in_is_not_the_container(made: Pod) -
     await told(CgroupContainers(), *by_pod(made), count=0)
 
 
-def reusing(pid: int) -> subprocess.Popen[bytes]:
-    """Start a process with the number of one that ended; whoever starts another at that moment makes us try again."""
-    for _ in range(200):
+def reusing(pid: int) -> subprocess.Popen[bytes] | None:
+    """Start a process with the number of one that ended; None where somebody else was given it."""
+    for _ in range(20):
         Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
         process = subprocess.Popen(["sleep", "600"])
         if process.pid == pid:
             return process
         process.kill()
         process.wait()
-    raise AssertionError(f"{pid} was not to be had again")
+    return None
+
+
+async def ended_and_followed(made: Pod, id_: str) -> tuple[ContainerProcess, subprocess.Popen[bytes]]:
+    """A container's process that ended, and a stranger that has its number now."""
+    for _ in range(50):
+        process = made.start(id_)
+        (found,) = await told(CgroupContainers(), *by_pod(made), count=1)
+        await asyncio.sleep(0.02)  # starts are told by the hundredth of a second, in which no machine goes round all pids
+        process.kill()
+        process.wait()
+        if (stranger := await asyncio.to_thread(reusing, found.pid)) is not None:
+            return found, stranger
+    raise AssertionError("no number was to be had again")
 
 
 async def test_a_later_process_of_the_same_number_is_another(made: Pod) -> None:
     id_ = made.container()
-    process = made.start(id_)
+    found, stranger = await ended_and_followed(made, id_)
     containers = CgroupContainers()
-    (found,) = await told(containers, *by_pod(made), count=1)
-    process.kill()
-    process.wait()
-    stranger = await asyncio.to_thread(reusing, found.pid)
     try:
         assert not containers.lives(found)
         assert await containers.processes(by_pod(made)) == ()
