@@ -92,7 +92,8 @@ async def ended_and_followed(made: Pod, id_: str) -> tuple[ContainerProcess, sub
     for _ in range(50):
         process = made.start(id_)
         (found,) = await told(CgroupContainers(), *by_pod(made), count=1)
-        await asyncio.sleep(0.02)  # starts are told by the hundredth of a second, in which no machine goes round all pids
+        # Starts are told by the hundredth of a second, in which no machine goes round all its pids.
+        await asyncio.sleep(0.02)
         process.kill()
         process.wait()
         if (stranger := await asyncio.to_thread(reusing, found.pid)) is not None:
