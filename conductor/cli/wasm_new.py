@@ -75,11 +75,11 @@ def _copy(origin: Path, folder: Path, *, stem: str, name: str) -> None:
 
 
 def _told(text: str, target: Path, *, stem: str, name: str) -> str:
-    """The text with the program's own name: an identifier in code and metrics, the name itself elsewhere."""
+    """The text with the program's own name: an identifier in code and metrics, a DNS name in the manifest."""
     word = re.sub(r"[^a-z0-9]", "_", name)
     word = f"n{word}" if word[0].isdigit() else word
     text = text.replace("../../conductor", "./conductor").replace("/path/to/", f"{target.parent.resolve()}/")
-    text = text.replace("PROGRAM", name)
+    text = text.replace("PROGRAM", name).replace(stem.replace("_", "-"), name.replace("_", "-"))
     if target.suffix in _CODE:
         return text.replace(stem, word)
     return re.sub(f"{stem}(_?)", lambda found: f"{word}_" if found[1] else name, text)

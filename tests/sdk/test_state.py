@@ -95,7 +95,7 @@ def test_what_was_counted_since_the_last_tick_is_not_lost(
     folder = made(language, "exec_snoop")
     kernel_half = (folder / "manifest.yaml").read_text().split("---")[0]
     node.cli("apply", "-f", "-", stdin=kernel_half)
-    grants = ("--map", "execs=exec_snoop-kernel/execs:consume", "--map", "lost=exec_snoop-kernel/lost")
+    grants = ("--map", "execs=exec-snoop-kernel/execs:consume", "--map", "lost=exec-snoop-kernel/lost")
     node.cli("load", "wasm", str(folder / "exec_snoop.wasm"), *grants, "--config", "interval=60")
     for _ in range(5):
         subprocess.run([greeter], check=True)
