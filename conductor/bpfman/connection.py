@@ -21,7 +21,7 @@ __all__ = ["Connection", "jittered"]
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 2.0
+PATIENCE = 5.0
 """Seconds that a call waits for a daemon that was there and will be again: a restart takes less."""
 SLOWEST = 5.0
 """Seconds between two looks for a daemon, at most, while its socket stays as it is."""

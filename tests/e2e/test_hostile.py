@@ -20,7 +20,7 @@ HOSTILE = f"{CLEAR}{TITLE}{C1}{MARKUP}"
 KERNEL = """\
 apiVersion: ebpfconductor.io/v1alpha1
 kind: KernelProgram
-metadata: {name: hostile, labels: {about: "<b>bold</b>"}}
+metadata: {name: hostile}
 spec:
   bytecode: {path: "%s"}
   programs: [{name: on_enter, type: TracePoint, tracepoint: {links: [{name: raw_syscalls/sys_enter}]}}]
@@ -112,7 +112,7 @@ def test_an_object_at_a_hostile_path_is_shown_without_effect(clean: Node, compil
     page = clean.get("/")
     assert "hostile" in page
     assert "\x1b" not in page
-    assert "<b>bold" not in page
+    assert "<b>" not in page
     clean.series()  # a parser reads the page
     clean.cli("delete", "-f", "-", stdin="kind: KernelProgram\nmetadata: {name: hostile}")
 
