@@ -34,6 +34,7 @@ __all__ = ["Withdrawal"]
 HOLDER = "withdrawal"
 _HELD = 3600
 """Seconds for which no agent leads; `finish` gives the Lease up much earlier."""
+_LONGEST_LEASE = 60
 _LOOK = 0.5
 _TRIES = 10
 
@@ -98,8 +99,17 @@ class Withdrawal:
                 if attempt == _TRIES - 1:
                     raise
             else:
+                await self._outlast(record)
                 self.tell(f"lease {self.lease} taken: no agent leads any more")
                 return
+
+    async def _outlast(self, before: LeaseRecord) -> None:
+        """Wait until who led has stopped for sure. It may not know yet, and what we empty it would fill again.
+
+        The policies refuse that, but they learn of the new holder some moments after us.
+        """
+        if before.holder and not before.holder.startswith(f"{HOLDER}/"):
+            await asyncio.sleep(min(before.seconds, _LONGEST_LEASE))
 
     async def _states(self) -> dict[str, NodeStateRow]:
         listing = await self.cluster.list(NODE_STATES, NodeStateRow.parse)

@@ -20,12 +20,12 @@ RELEASE, NAMESPACE = "ours", "ebpf"
 Document = dict[str, Any]
 
 
-def helm(*words: str) -> subprocess.CompletedProcess[str]:
+def helm(*words: str, kubeconfig: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the Helm of the session; it keeps nothing."""
     with tempfile.TemporaryDirectory(prefix="helm-") as home:
-        variables = {"PATH": os.environ["PATH"], "HOME": home}
+        variables = {"PATH": os.environ["PATH"], "HOME": home, "KUBECONFIG": str(kubeconfig or "")}
         command = [str(Path(os.environ[ASSETS]) / "helm"), *words]
-        return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=240, check=False)
 
 
 def rendered(values: Document | None = None, *, namespace: str = NAMESPACE) -> list[Document]:

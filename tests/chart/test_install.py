@@ -29,7 +29,7 @@ def test_the_server_takes_what_helm_would_install(kinds: Testbed, line: str) -> 
     words = [
         word for word, following in zip(words, [*words[1:], ""], strict=True) if (word, following) != ("--set", "")
     ]
-    done = helm(*words, "--dry-run=server", "--no-hooks", "--kubeconfig", str(kinds.admin))
+    done = helm(*words, "--dry-run=server", "--no-hooks", kubeconfig=kinds.admin)
     assert done.returncode == 0, done.stderr
 
 

@@ -23,7 +23,7 @@ RULES = [
     *["ServiceAccount", *["ValidatingAdmissionPolicy"] * 3, *["ValidatingAdmissionPolicyBinding"] * 3],
 ]
 KINDS_HOOK = ["ClusterRole", "ClusterRoleBinding", "Job", "ServiceAccount"]
-WITHDRAWAL = ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ServiceAccount", "Job", "Job"]
+WITHDRAWAL = ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ServiceAccount", "Job"]
 
 
 def pod(documents: list[Document]) -> Document:
@@ -35,7 +35,9 @@ def mounts(documents: list[Document], name: str) -> dict[str, Document]:
 
 
 def test_by_default_one_daemonset_with_its_rules() -> None:
-    assert kinds(rendered()) == sorted([*RULES, *KINDS_HOOK, *WITHDRAWAL, "ConfigMap", "DaemonSet", "Pod", "Service"])
+    assert kinds(rendered()) == sorted(
+        [*RULES, *KINDS_HOOK, *WITHDRAWAL, *WITHDRAWAL, "ConfigMap", "DaemonSet", "Pod", "Service"]
+    )
 
 
 @EACH
@@ -111,7 +113,7 @@ def test_our_command_line_takes_every_command(values: dict[str, Any], monkeypatc
     documents = rendered(values)
     commands = [one for one in pod(documents)["containers"] if one["name"] != "bpfman"]
     jobs = [one for one in documents if one["kind"] == "Job"]
-    assert [one["metadata"]["name"].rsplit("-", 1)[1] for one in jobs] == ["crds", "post", "pre"]
+    assert sorted(one["metadata"]["name"].rsplit("-", 1)[1] for one in jobs) == ["crds", "finish", "withdraw"]
     commands += [one for job in jobs for one in job["spec"]["template"]["spec"]["containers"]]
     for one in commands:
         words = [word.replace("$(NODE_NAME)", "node-1").replace("$(NAMESPACE)", "ebpf") for word in one["args"]]
@@ -173,13 +175,13 @@ def test_without_the_hook_nothing_of_it_is_there() -> None:
 
 def test_kinds_are_removed_after_an_uninstall_only_where_that_is_wished() -> None:
     def finish(documents: list[Document]) -> list[str]:
-        return list(named(documents, "Job", "-post")["spec"]["template"]["spec"]["containers"][0]["args"])
+        return list(named(documents, "Job", "-finish")["spec"]["template"]["spec"]["containers"][0]["args"])
 
     assert finish(rendered()) == ["withdraw", "--finish"]
     removing = rendered({"crds": {"keep": False}})
     assert finish(removing) == ["withdraw", "--finish", "--kinds"]
     groups = [
-        [g for rule in named(d, "ClusterRole", "-withdraw")["rules"] for g in rule["apiGroups"]]
+        [g for rule in named(d, "ClusterRole", "-finish")["rules"] for g in rule["apiGroups"]]
         for d in (rendered(), removing)
     ]
     assert ["apiextensions.k8s.io" in found for found in groups] == [False, True]

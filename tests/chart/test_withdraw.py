@@ -44,15 +44,13 @@ def member(kinds: Testbed) -> Iterator[Member]:
             kinds.kubectl("delete", "nodes", "--all")
 
 
-@pytest.fixture
-def hook(member: Member) -> Path:
-    """A kubeconfig of the account of the hooks, with the rights that the chart gives it."""
-    documents = rendered(namespace=NAMESPACE)
-    rights = [one for one in documents if "-withdraw" in one["metadata"]["name"] and "rules" in one]
-    rights += [one for one in documents if "-withdraw" in one["metadata"]["name"] and "subjects" in one]
+def hook(member: Member, name: str) -> Path:
+    """A kubeconfig of the account of a hook, with the rights that the chart gives it."""
+    documents = [one for one in rendered(namespace=NAMESPACE) if one["metadata"]["name"].endswith(f"-{name}")]
+    rights = [one for one in documents if one["kind"] not in {"Job", "ServiceAccount"}]
     assert len(rights) == 4
     member.bed.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin="\n---\n".join(json.dumps(one) for one in rights))
-    account = named(documents, "ServiceAccount", "-withdraw")["metadata"]["name"]
+    account = named(documents, "ServiceAccount")["metadata"]["name"]
     return member.bed.agent("hook-node", account=account, namespace=NAMESPACE)
 
 
@@ -63,10 +61,10 @@ def withdraw(kubeconfig: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_nodes_are_emptied_then_the_cluster(member: Member, hook: Path) -> None:
+def test_nodes_are_emptied_then_the_cluster(member: Member) -> None:
     bed = member.bed
-    done = withdraw(hook, "--patience", "60")
-    assert done.stderr == ""
+    done = withdraw(hook(member, "withdraw"), "--patience", "60")
+    assert done.stderr == "", f"{member.state()}\n{member.node.log[-4000:]}"
     assert member.node.json("list")["items"] == []
     assert member.state() == {}, "nobody leads: it was not made again"
     assert "No resources found" in bed.kubectl("get", "controllerrevisions", "-n", NAMESPACE)
@@ -75,13 +73,13 @@ def test_nodes_are_emptied_then_the_cluster(member: Member, hook: Path) -> None:
     assert kept["spec"]["source"] == PROGRAM["spec"]["source"]  # type: ignore[index]
     member.node.apart["agent"].terminate()
     member.node.apart["agent"].wait(30)
-    withdraw(hook, "--finish")
+    withdraw(hook(member, "finish"), "--finish")
     assert "NotFound" in bed.kubectl("get", "lease", "ebpfconductor", "-n", NAMESPACE, check=False)
 
 
-def test_a_node_that_is_silent_is_named_and_holds_nothing_up(member: Member, hook: Path) -> None:
+def test_a_node_that_is_silent_is_named_and_holds_nothing_up(member: Member) -> None:
     member.node.apart["agent"].kill()
     member.node.apart["agent"].wait(30)
-    done = withdraw(hook, "--patience", "2")
+    done = withdraw(hook(member, "withdraw"), "--patience", "2")
     assert f"node {NODE} did not say that it is empty" in done.stderr
     assert member.state() == {}

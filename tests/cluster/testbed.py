@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -164,9 +165,10 @@ class Testbed:
             "users": [{"name": "me", "user": user}],
         }
         path = self.folder / f"{name}.kubeconfig"
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(content))
-        return path
+        part = self.folder / f"{name}.{uuid.uuid4().hex}"  # another thread's client may be reading the one before
+        part.touch(mode=0o600)
+        part.write_text(json.dumps(content))
+        return part.replace(path)
 
     def grant(self, name: str, *rules: Document, account: str = "agent", namespace: str = "default") -> None:
         """Give a service account a cluster role of these rules."""
