@@ -137,7 +137,7 @@ def test_a_node_starts_on_a_full_disk_runs_what_it_had_and_says_so(node: Node, d
         node.wait_for(lambda name=name: node.running(name), f"{name} running")  # type: ignore[misc]
     assert [program["id"] for program in programs_of(node)] == held
     assert f"degraded: the disk of {disk.root}/agent is full" in node.get("/readyz")
-    assert f"the disk of {disk.root} is full" in node.cli("doctor", *node.flags()[2:]).stdout
+    assert f"the disk of {disk.root}/agent is full" in node.cli("doctor", *node.flags()[2:]).stdout
     done = node.cli("load", "builtin", "host_pressure", "--name", "more", ok=False)
     assert (done.returncode, "No space left on device" in done.stderr) == (1, True), done.stderr
     disk.free()
