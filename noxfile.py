@@ -125,7 +125,7 @@ def cluster(session: nox.Session) -> None:
     """Hold what is of Kubernetes to a real API server: built once from its Go modules, or KUBEBUILDER_ASSETS names it."""
     debian(session, *KERNEL_PACKAGES)
     folder = _cluster_parts(session)
-    checked(session, "-m", "cluster", *session.posargs, variables=(f"KUBEBUILDER_ASSETS={folder}",))
+    checked(session, "-m", "cluster", *session.posargs, variables=(f"KUBEBUILDER_ASSETS={folder}", *faults(rounds=5)))
 
 
 def _cluster_parts(session: nox.Session) -> Path:
@@ -211,10 +211,11 @@ def _refuse_missing(session: nox.Session, languages: list[str]) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Run the fault rounds 100 times (about an hour); prints the seed."""
+    """Run the fault rounds 100 times, leaders before a real API server too (about an hour); prints the seed."""
     debian(session, *KERNEL_PACKAGES)
+    variables = (f"KUBEBUILDER_ASSETS={_cluster_parts(session)}", *faults(rounds=100))
     command = (PYTHON, "-m", "pytest", "-m", "faults", "--timeout", "7200", "-s")
-    as_root(session, "env", *faults(rounds=100), *command, *session.posargs)
+    as_root(session, "env", *variables, *command, *session.posargs)
 
 
 @nox.session
