@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.table import Row, show
 
-PARTS = ("page", "map", "start", "road", "wasm_map", "wasm_ring", "wasm_load", "wasm_idle")
+PARTS = ("page", "map", "start", "road", "wasm_map", "wasm_ring", "wasm_load", "wasm_idle", "fleet")
 
 
 def main() -> None:

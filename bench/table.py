@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 
 from rich.console import Console
 from rich.table import Table
@@ -23,6 +24,8 @@ class Row:
     most: float | None = None
     """Target: ours is at most this many times the rival's (or, without a rival, this many units)."""
     note: str = ""
+    group: str = ""
+    """Rows of one group share a table of this title."""
 
     @property
     def ratio(self) -> float | None:
@@ -39,8 +42,13 @@ class Row:
 
 
 def show(rows: Iterable[Row]) -> None:
-    """Print the table to standard output."""
-    table = Table(title="nox -s bench: ratios of one run on this machine")
+    """Print a table for each group to standard output."""
+    for group, these in groupby(rows, key=lambda row: row.group):
+        _show(group or "ratios of one run on this machine", these)
+
+
+def _show(title: str, rows: Iterable[Row]) -> None:
+    table = Table(title=f"nox -s bench: {title}")
     for name in ("what", "ours", "rival", "", "ours/rival", "target", ""):
         table.add_column(name, justify="right" if name in {"ours", "rival", "ours/rival", "target"} else "left")
     for row in rows:

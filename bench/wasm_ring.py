@@ -104,9 +104,13 @@ def _rows(ours: Figures, theirs: Figures) -> Iterator[Row]:
     shares = ", ".join(f"{flow.delivered / flow.sent:.0%}" for flow in ours.floods)
     yield _time("  flooded: time a record that arrives", flooded, f"{_pace(flooded)}; {shares} arrived", most=2)
     begins = f"loss begins at {_least(ours)}, with C at {_least(theirs)}; every flow's books balanced"
-    steady = {"ours": median(ours.steady), "rival": median(theirs.steady)}
     yield Row(
-        name="  ring of 1 MiB, steady flow without loss (more is better)", unit="M/s", who=C, note=begins, **steady
+        name="  ring of 1 MiB, steady flow without loss (more is better)",
+        ours=median(ours.steady),
+        rival=median(theirs.steady),
+        unit="M/s",
+        who=C,
+        note=begins,
     )
 
 

@@ -12,9 +12,10 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["ETCD", "HELM", "PARTS", "VERSION", "installed"]
+__all__ = ["ETCD", "HELM", "PARTS", "VERSION", "found", "installed"]
 
 VERSION = "1.36.3"
 ETCD = "3.6.8"
@@ -32,10 +33,9 @@ _FLAGS = ("-trimpath", "-ldflags", f"-s -w {_LINKED}")
 
 def installed(*parts: str) -> Path:
     """Answer the folder of these binaries, building those that are missing (about 6 minutes). Raises `SystemExit`."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "ebpfconductor" / f"kubernetes-{VERSION}" / "bin"
+    folder = _cache()
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [name for name in parts if not _stamp(folder, name).exists() or not (folder / name).exists()]
+    missing = _missing(folder, parts)
     if missing:
         _refuse_wrong_go()
     for name in missing:
@@ -46,6 +46,21 @@ def installed(*parts: str) -> Path:
             old.unlink()
         _stamp(folder, name).touch()
     return folder
+
+
+def found(*parts: str) -> Path | None:
+    """Answer the folder of these binaries if all were built before; builds nothing."""
+    folder = _cache()
+    return None if _missing(folder, parts) else folder
+
+
+def _cache() -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "ebpfconductor" / f"kubernetes-{VERSION}" / "bin"
+
+
+def _missing(folder: Path, parts: Sequence[str]) -> list[str]:
+    return [name for name in parts if not _stamp(folder, name).exists() or not (folder / name).exists()]
 
 
 def _stamp(folder: Path, name: str) -> Path:

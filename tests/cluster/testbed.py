@@ -35,7 +35,7 @@ class Testbed:
 
     __test__ = False
 
-    def __init__(self, *, folder: Path, binaries: Path) -> None:
+    def __init__(self, *, folder: Path, binaries: Path, audit: str = AUDIT) -> None:
         self.folder, self.binaries = folder, binaries
         self.audit_log = folder / "audit.log"
         self._etcd_port, peer, self.port = free_ports(3)
@@ -44,7 +44,7 @@ class Testbed:
         self._authority.issue("server", "kube-apiserver", server=True)
         self.admin_certificate = self._authority.issue("admin", "admin", "system:masters")
         private_key(folder / "accounts.key")
-        (folder / "audit.yaml").write_text(AUDIT)
+        (folder / "audit.yaml").write_text(audit)
         self.etcd = Server(
             name="etcd", command=etcd(binaries, folder, port=self._etcd_port, peer_port=peer), log=folder / "etcd.log"
         )
@@ -58,9 +58,9 @@ class Testbed:
 
     @classmethod
     @contextmanager
-    def running(cls, folder: Path) -> Iterator[Testbed]:
-        """Start both servers (3 to 5 s); nothing is left when this ends."""
-        bed = cls(folder=folder, binaries=Path(os.environ[ASSETS]))
+    def running(cls, folder: Path, *, audit: str = AUDIT) -> Iterator[Testbed]:
+        """Start both servers (3 to 5 s); nothing is left when this ends. `audit` is the policy of the audit log."""
+        bed = cls(folder=folder, binaries=Path(os.environ[ASSETS]), audit=audit)
         try:
             bed.etcd.launch()
             bed.etcd.wait(bed._etcd_answers)

@@ -1,0 +1,109 @@
+"""A simulated agent: its own token and watch, the real reporter; only what its kernel would say is made up."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from typing_extensions import override
+
+from conductor.kube.access import Access
+from conductor.kube.cluster import Cluster
+from conductor.kube.https import Https
+from conductor.kube.requests import Reply, Request, Stream, Transport
+from conductor.model.cluster import Put, WatchCounts
+from conductor.model.fleet import NODE_STATES, AgentReport, FleetKey, NodeStateRow, ProgramReport
+from conductor.model.status import State
+from conductor.node.reporter import Reporter
+
+LOAD_SECONDS = 1.5
+"""Longer than the second after which an agent says that a change is under way: both statuses are written."""
+
+
+class CountedTransport:
+    """Carries requests, and counts what its streams bring."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.stream_bytes = 0
+
+    async def send(self, request: Request, *, within: float) -> Reply:
+        return await self._transport.send(request, within=within)
+
+    def stream(self, request: Request, *, within: float) -> AbstractAsyncContextManager[Stream | Reply]:
+        return self._stream(request, within)
+
+    @asynccontextmanager
+    async def _stream(self, request: Request, within: float) -> AsyncIterator[Stream | Reply]:
+        async with self._transport.stream(request, within=within) as answer:
+            yield answer if isinstance(answer, Reply) else Stream(chunks=self._counted(answer.chunks))
+
+    async def _counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for chunk in chunks:
+            self.stream_bytes += len(chunk)
+            yield chunk
+
+
+class SimulatedReporter(Reporter):
+    """Writes as every agent does; each version runs some time after it was assigned."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        agent = AgentReport(version="1", road="embedded", flavour="loader", ready=True)
+        # Programs and events are asked for by `report` and `hear` alone.
+        super().__init__(cluster=cluster, programs=cast("Any", None), bus=cast("Any", None), agent=lambda: agent)
+        self._begun: dict[tuple[FleetKey, str], float] = {}
+
+    @override
+    def holds(self, row: NodeStateRow | None) -> None:
+        items = row.spec if row else ()
+        self._begun = {(item.key, item.hash): self._begun.get((item.key, item.hash), time.time()) for item in items}
+        super().holds(row)
+
+    @override
+    def report(self, row: NodeStateRow) -> NodeStateRow | None:
+        told = []
+        for item in row.spec:
+            since = self._begun[item.key, item.hash]
+            done = time.time() >= since + LOAD_SECONDS
+            state = State.RUNNING if done else State.UPDATING
+            told.append(ProgramReport(kind=item.kind, name=item.name, hash=item.hash, state=state, since=since))
+        return replace(row, observed=tuple(told), observed_generation=row.generation, agent=self._agent())
+
+    async def stirred(self, seconds: float) -> None:
+        """Look again after a while, as when the kernel tells of a load."""
+        await asyncio.sleep(seconds)
+        self._stir.set()
+
+
+class SimulatedAgent:
+    """One node's."""
+
+    def __init__(self, *, node: str, transport: CountedTransport) -> None:
+        self.node, self.transport = node, transport
+        self.counts = WatchCounts()
+        self._cluster = Cluster(transport=transport)
+        self._reporter = SimulatedReporter(self._cluster)
+
+    @classmethod
+    @asynccontextmanager
+    async def connected(cls, *, node: str, kubeconfig: Path) -> AsyncIterator[SimulatedAgent]:
+        async with Https.connected(Access.found(kubeconfig)) as transport:
+            yield cls(node=node, transport=CountedTransport(transport))
+
+    async def run(self) -> None:
+        """Watch its own NodeState, for ever."""
+        fields = f"metadata.name={self.node}"
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._reporter.run(), name=f"{self.node}: status")
+            async with self._cluster.watching(
+                NODE_STATES, NodeStateRow.parse, fields=fields, counts=self.counts
+            ) as told:
+                async for event in told:
+                    if isinstance(event, Put):
+                        self._reporter.holds(event.row)
+                        group.create_task(self._reporter.stirred(LOAD_SECONDS), name=f"{self.node}: load")
