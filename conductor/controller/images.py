@@ -92,7 +92,7 @@ class Resolver:
     async def _made(self, row: ProgramRow) -> None:
         resource, name = name_of(row)
         document = await self._cluster.get(resource, name)
-        content = content_of((document or {}).get("spec") or {})
+        content = content_of(row.kind, (document or {}).get("spec") or {})
         if digest_of(row.key, content) != row.spec_hash:
             return  # it was edited or deleted meanwhile: the watch tells
         content = await self._pinned(content)

@@ -101,7 +101,7 @@ class Crew:
             source=one.source,
             generation=one.wish.generation,
             stopped=spec.name in self._book.stopped,
-            overlap=overlap,
+            overlap=overlap and spec.overlap,
             resolved=resolved,
         )
 

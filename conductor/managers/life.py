@@ -288,7 +288,7 @@ class Life:
             await self._shut()
             await self._standing.say(self._strikes.condition(self.name, failure))
             return None
-        if self._opened is not None and self._opened.spec == aim.spec and isinstance(failure, MapMissing):
+        if self._opened is not None and self._opened.spec.runs_as(aim.spec) and isinstance(failure, MapMissing):
             await self._shut()  # its map went away under it: it waits, as it would at the start
         pause = self._patience.fail(failure)
         await self._standing.say_failed(failure, generation=aim.generation, old_runs=self.is_up)
@@ -299,7 +299,8 @@ class Life:
         return self._strikes.out(asyncio.get_running_loop().time(), stuck=stuck, budget=budget)
 
     def _is_aimed(self, aim: Aim) -> bool:
-        return self._opened is not None and self._opened.spec == aim.spec and not self._maps_moved(self._opened)
+        opened = self._opened
+        return opened is not None and opened.spec.runs_as(aim.spec) and not self._maps_moved(opened)
 
     def _maps_moved(self, opened: Opened) -> bool:
         """Whether a granted map is another one now: its kernel program was loaded anew, or is not wished any more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from conductor.errors import AlreadyExists, ConductorError, NameTaken, NotFound, ProgramCrashed, SourceHolds
 from conductor.managers.admission import Admission
@@ -138,6 +138,9 @@ class Singles:
 
 
 def _carried(spec: UserProgramSpec, before: ProgramSpec | None, *, anew: bool = False) -> UserProgramSpec:
+    """Carry over what a request cannot say: the digest of an image, and that versions never overlap."""
     now = carried(spec, before, anew=anew)
     assert isinstance(now, UserProgramSpec)
+    if isinstance(before, UserProgramSpec) and not before.overlap:
+        now = replace(now, overlap=False)
     return now

@@ -16,7 +16,7 @@ from conductor.managers.objects import ObjectStore
 from conductor.model.agent import Applied
 from conductor.model.kernel import KernelProgramSpec, PathObject
 from conductor.model.manifest import kind_of
-from conductor.model.program import ProgramSpec, Source, WasmSource
+from conductor.model.program import ProgramSpec, Source, UserProgramSpec, WasmSource
 from conductor.plan.halves import Resolved
 from conductor.plan.images import carried
 from conductor.plan.merge import Key, Wish
@@ -142,7 +142,13 @@ class Wholesale:
 def _again(spec: ProgramSpec, before: ProgramSpec | None) -> ProgramSpec:
     """Carry a digest over; a wish that changed otherwise is an update, for which its pull policy acts."""
     same = carried(spec, before)
-    return same if same == before else carried(spec, before, anew=True)
+    return same if _runs_as(same, before) else carried(spec, before, anew=True)
+
+
+def _runs_as(spec: ProgramSpec, before: ProgramSpec | None) -> bool:
+    if isinstance(spec, UserProgramSpec) and isinstance(before, UserProgramSpec):
+        return spec.runs_as(before)
+    return spec == before
 
 
 def _keys(specs: Sequence[ProgramSpec]) -> dict[Key, ProgramSpec]:

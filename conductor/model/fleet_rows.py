@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -22,7 +23,7 @@ from conductor.model.fleet import (
 from conductor.model.fleet_status import FleetStatus
 from conductor.model.fleet_strategy import Selector, Strategy
 from conductor.model.fleet_times import moment_of
-from conductor.model.manifest import parse_manifest
+from conductor.model.manifest import USER_PROGRAM, parse_manifest
 
 __all__ = ["SPEC_HASH", "ProgramRow", "RevisionRow", "content_of", "digest_of", "revision_of"]
 
@@ -32,9 +33,13 @@ SPEC_HASH = f"{GROUP}/spec-hash"
 STEERING = ("nodeSelector", "updateStrategy")
 
 
-def content_of(spec: dict[str, Any]) -> dict[str, Any]:
-    """Answer what of a spec is run: without where and how it is rolled out."""
-    return {name: value for name, value in spec.items() if name not in STEERING}
+def content_of(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """Answer what of a spec a node needs: without where and how it is rolled out, but for what a node must heed."""
+    content = {name: value for name, value in spec.items() if name not in STEERING}
+    strategy = spec.get("updateStrategy")
+    if kind == USER_PROGRAM and isinstance(strategy, Mapping) and strategy.get("type") == "Recreate":
+        content["updateStrategy"] = {"type": "Recreate"}  # the default is left out: it never changed a hash
+    return content
 
 
 def digest_of(key: FleetKey, content: dict[str, Any]) -> str:
@@ -90,7 +95,7 @@ class ProgramRow:
             uid=metadata.get("uid") or "",
             resource_version=metadata.get("resourceVersion") or "",
             generation=metadata.get("generation") or 0,
-            spec_hash=digest_of(key, content_of(spec)),
+            spec_hash=digest_of(key, content_of(key.kind, spec)),
             selector=selector,
             strategy=strategy,
             finalizers=tuple(metadata.get("finalizers") or ()),
@@ -115,7 +120,7 @@ def _steering(key: FleetKey, spec: dict[str, Any]) -> tuple[Selector, Strategy, 
 def _problem(key: FleetKey, spec: dict[str, Any]) -> str:
     try:
         manifest = {"apiVersion": API_VERSION, "kind": key.kind, "metadata": {"name": key.name}}
-        parse_manifest({**manifest, "spec": content_of(spec)})
+        parse_manifest({**manifest, "spec": content_of(key.kind, spec)})
     except InvalidSpec as exc:
         return str(exc)
     return ""

@@ -21,7 +21,7 @@ _ACCESS = {access.word: access for access in Access}
 
 def user_program_of(name: Name, spec: Fields, labels: Mapping[str, str]) -> UserProgramSpec:
     """Parse `spec` of a UserProgram."""
-    spec.ignore("nodeSelector", "updateStrategy")  # they steer a fleet; the controller alone reads them
+    spec.ignore("nodeSelector")  # it steers a fleet, as all but the strategy's type does: the controller alone reads it
     return UserProgramSpec(
         name=name,
         source=_source_of(spec.fields("source", required=True)),
@@ -29,6 +29,7 @@ def user_program_of(name: Name, spec: Fields, labels: Mapping[str, str]) -> User
         config=parse_config(spec.value("config"), spec.at("config")),
         limits=limits_of(spec.fields("limits")),
         metadata=labels,
+        overlap=spec.fields("updateStrategy").value("type") != "Recreate",
     )
 
 
@@ -63,6 +64,8 @@ def user_spec_of(spec: UserProgramSpec) -> dict[str, Any]:
         body["config"] = dict(spec.config)
     if limits := limits_spec_of(spec.limits):
         body["limits"] = limits
+    if not spec.overlap:
+        body["updateStrategy"] = {"type": "Recreate"}
     return body
 
 

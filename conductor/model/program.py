@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
@@ -82,11 +82,17 @@ class UserProgramSpec:
     config: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    overlap: bool = True
+    """Whether a new version is proven before the old one ends. It says how to change, and is no change of what runs."""
 
     @property
     def type(self) -> ProgramType:
         """Kind of the program, as on the wire."""
         return ProgramType.BUILTIN if isinstance(self.source, BuiltinSource) else ProgramType.WASM
+
+    def runs_as(self, other: UserProgramSpec) -> bool:
+        """Whether an instance made of one is what the other asks for."""
+        return replace(self, overlap=other.overlap) == other
 
 
 ProgramSpec = KernelProgramSpec | UserProgramSpec

@@ -10,6 +10,7 @@ import pytest
 
 from conductor.model.status import State
 from tests.e2e.node import links_of, pins_of, programs_of
+from tests.wasm.guests import Wat, counting
 
 if TYPE_CHECKING:
     from tests.e2e.node import Node
@@ -30,6 +31,14 @@ metadata: {name: %s, labels: {team: net}}
 spec:
   source: {builtin: service_map}
   config: {interval: %g}
+"""
+MODULE = """\
+apiVersion: ebpfconductor.io/v1alpha1
+kind: UserProgram
+metadata: {name: module}
+spec:
+  source: {wasm: {path: "%s"}}
+  updateStrategy: {type: %s}
 """
 Compiled = Callable[[str], Path]
 
@@ -94,6 +103,50 @@ def test_a_changed_object_replaces_the_kernel_program(clean: Node, compiled: Com
     assert old["id"] not in {program["id"] for program in programs_of(clean)}
     assert len(links_of(clean)) == 1
     clean.cli("delete", "-f", "-", stdin=manifest)
+
+
+def test_a_change_of_the_strategy_alone_is_shown_kept_and_restarts_nothing(clean: Node) -> None:
+    overlapping = USER % ("flows", 1)
+    alone = overlapping + "  updateStrategy: {type: Recreate}\n"
+    clean.cli("apply", "-f", "-", stdin=overlapping)
+    clean.wait_for(lambda: clean.running("flows"), "running")
+    lines = clean.cli("diff", "-f", "-", stdin=alone).stdout.splitlines()
+    changes = [line for line in lines if line.startswith(("+ ", "- "))]
+    assert changes == ["+  updateStrategy:", "+    type: Recreate"]
+    assert actions(clean, "apply", "-f", "-", manifest=alone) == {"UserProgram/flows": "configured"}
+    assert actions(clean, "apply", "-f", "-", manifest=alone) == {"UserProgram/flows": "unchanged"}
+    told = clean.json("get", "flows")
+    assert (told["state"], told["generation"], told["restarts"]) == ("Running", 2, 0)
+    # a request cannot say it, and changes nothing of it
+    clean.cli("update", "flows", "--config", "interval=2")
+    assert clean.cli("diff", "-f", "-", stdin=alone.replace("interval: 1", "interval: 2")).stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("type_", "state", "reason"), [("Overlap", "Running", "UpdateFailed"), ("Recreate", "Failed", "")]
+)
+def test_what_is_recreated_has_no_old_version_to_go_on_with(clean: Node, type_: str, state: str, reason: str) -> None:
+    good, bad = clean.root / "good.wasm", clean.root / "bad.wasm"
+    good.write_bytes(counting())
+    bad.write_bytes(Wat().build(start="unreachable"))
+    clean.cli("apply", "-f", "-", stdin=MODULE % (good, type_))
+    clean.wait_for(lambda: clean.running("module"), "running")
+    clean.cli("apply", "-f", "-", stdin=MODULE % (bad, type_))
+
+    def told() -> tuple[str, bool]:
+        status = clean.json("get", "module")
+        return status["state"], status["reason"] == reason or not reason
+
+    clean.wait_for(lambda: told() == (state, True), f"{state}: {clean.json('get', 'module')}")
+    clean.cli("apply", "-f", "-", stdin=MODULE % (good, type_))
+    clean.wait_for(lambda: told() == ("Running", not reason), "mended")
+
+
+def test_a_kernel_program_cannot_be_asked_to_end_first(clean: Node, compiled: Compiled) -> None:
+    manifest = KERNEL % compiled("counters") + "  updateStrategy: {type: Recreate}\n"
+    done = clean.cli("apply", "-f", "-", stdin=manifest, ok=False)
+    assert (done.returncode, "replaced make before break; leave type out" in done.stderr) == (1, True), done.stderr
+    assert clean.is_empty()
 
 
 def test_one_bad_document_keeps_all_away(clean: Node, compiled: Compiled) -> None:

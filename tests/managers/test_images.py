@@ -94,6 +94,18 @@ async def test_a_changed_manifest_is_an_update(wasm_world: ProgramWorld, policy:
         await until(lambda: pinned(programs) == (second if moves else first))
 
 
+async def test_a_change_of_the_strategy_alone_follows_no_tag(wasm_world: ProgramWorld) -> None:
+    first = wasm_world.images.push(URL, b"one", ImageKind.WASM)
+    async with wasm_world.agent() as programs:
+        await programs.apply([module(policy=PullPolicy.ALWAYS)])
+        await until_state(programs, "p", State.RUNNING, "")
+        wasm_world.images.push(URL, b"two", ImageKind.WASM)
+        (applied,) = await programs.apply([replace(module(policy=PullPolicy.ALWAYS), overlap=False)])
+        assert applied.action == "configured"
+        await until(lambda: programs.get(P).generation == 2)
+        assert pinned(programs) == first
+
+
 async def test_an_update_keeps_no_digest_that_the_policy_refuses_now(wasm_world: ProgramWorld) -> None:
     wasm_world.images.push(URL, b"one", ImageKind.WASM)
     async with wasm_world.agent() as programs:

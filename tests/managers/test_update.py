@@ -53,6 +53,50 @@ async def test_without_overlap_the_old_one_is_gone_first(world: ProgramWorld) ->
     assert alive == [0]
 
 
+@pytest.mark.parametrize("road", ["apply", "set_source", "update"])
+async def test_a_wish_that_does_not_overlap_ends_the_old_one_first(world: ProgramWorld, road: str) -> None:
+    alive: list[int] = []
+    world.script.on_open["new"] = lambda: alive.append(world.script.alive)
+    source = Source.CLUSTER if road == "set_source" else Source.GRPC
+    async with world.agent() as programs:
+        await programs.set_source(source, [replace(user(), overlap=False)])
+        await until_state(programs, "p", State.RUNNING)
+        match road:
+            case "apply":
+                await programs.apply([replace(user(mood="new"), overlap=False)])
+            case "set_source":
+                await programs.set_source(source, [replace(user(mood="new"), overlap=False)])
+            case _:
+                await programs.update(user(mood="new"))  # a request cannot say it: what is kept goes on
+                assert not programs.get(Name("p")).spec.overlap
+        await until(lambda: bool(alive))
+        await until_state(programs, "p", State.RUNNING)
+    assert alive == [0]
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+async def test_a_change_of_the_strategy_alone_is_kept_and_restarts_nothing(world: ProgramWorld, overlap: bool) -> None:
+    before, after = (replace(user(step=1), overlap=one) for one in (not overlap, overlap))
+    async with world.agent() as programs:
+        await programs.set_source(Source.GRPC, [before])
+        await until_state(programs, "p", State.RUNNING)
+        (applied,) = await programs.apply([after])
+        assert applied.action == "configured"
+        await until(lambda: programs.get(Name("p")).generation == 2)
+        ticks = world.value("p") or 0
+        await until(lambda: (world.value("p") or 0) > ticks + 1)
+        assert (world.script.opened, programs.get(Name("p")).condition.state) == (1, State.RUNNING)
+    async with world.agent() as programs:
+        assert programs.get(Name("p")).spec == after
+
+
+async def test_one_request_without_overlap_leaves_the_wish_as_it_is(world: ProgramWorld) -> None:
+    async with world.agent() as programs:
+        await programs.load(user(step=1))
+        await programs.update(user(step=2), overlap=False)
+        assert programs.get(Name("p")).spec == user(step=2)
+
+
 @pytest.mark.parametrize(("when", "error"), [("on_open", ProgramCrashed), ("on_tick", TickFailed)])
 @pytest.mark.parametrize("overlap", [True, False])
 async def test_a_bad_version_is_taken_back_and_told(

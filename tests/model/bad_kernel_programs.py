@@ -93,6 +93,16 @@ KERNEL_PROGRAMS = (
         kernel(writableMaps=["a"] * 65),
         (("spec.writableMaps", "Too many: 65: must have at most 64 items"),),
     ),
+    Bad(
+        "a kernel program that ends first",
+        kernel(updateStrategy={"type": "Recreate", "canary": 1}),
+        (
+            (
+                "spec.updateStrategy.type",
+                'Invalid value: "Recreate": a KernelProgram is replaced make before break; leave type out',
+            ),
+        ),
+    ),
     Bad("no programs", kernel(programs=None), (("spec.programs", "Required value"),)),
     Bad(
         "an empty list of programs",

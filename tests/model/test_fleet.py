@@ -198,9 +198,18 @@ def test_where_and_how_it_is_rolled_out_is_no_content() -> None:
     assert steered.strategy.pause
 
 
+def test_that_versions_do_not_overlap_is_content_as_nodes_must_heed_it() -> None:
+    bare = {"source": SPEC["source"]}
+    content = content_of(USER_PROGRAM, {**SPEC, "updateStrategy": {"type": "Recreate", "pause": True, "canary": 3}})
+    assert content == {**bare, "updateStrategy": {"type": "Recreate"}}
+    assert content_of(USER_PROGRAM, {**SPEC, "updateStrategy": {"type": "Overlap", "pause": True}}) == bare
+    assert content_of(KERNEL_PROGRAM, {**SPEC, "updateStrategy": {"type": "Recreate"}}) == bare
+    assert not a_program({**bare, "updateStrategy": {"type": "Recreate"}}).problem
+
+
 def test_a_revision_holds_the_content_and_reads_back_as_a_row() -> None:
     program = a_program(SPEC)
-    row, document = revision_of(program, content_of(SPEC), number=3, namespace="here")
+    row, document = revision_of(program, content_of(USER_PROGRAM, SPEC), number=3, namespace="here")
     assert RevisionRow.parse(document) == row
     assert row.name == f"up-a-{row.hash[:10]}"
     assert row.hash == digest_of(FleetKey(USER_PROGRAM, "a"), document["data"]["spec"])

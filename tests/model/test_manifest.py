@@ -84,7 +84,7 @@ FULL = {
     "mapOwner": "other",
     "writableMaps": ["config"],
     "nodeSelector": {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "k", "operator": "Exists"}]},
-    "updateStrategy": {"type": "Recreate", "maxUnavailable": "10%", "canary": 1, "pause": True},
+    "updateStrategy": {"type": "Overlap", "maxUnavailable": "10%", "canary": 1, "pause": True},
 }
 
 
@@ -174,6 +174,32 @@ def test_nulls_are_fields_left_out() -> None:
 def test_limits_are_printed_as_the_schema_takes_them(limits: Limits) -> None:
     wish = UserProgramSpec(name=Name("x"), source=BuiltinSource(name="x"), limits=limits)
     assert parse_manifest(manifest_of(wish)) == wish
+
+
+@pytest.mark.parametrize("type_", ["Overlap", "Recreate"])
+def test_of_a_strategy_a_wish_keeps_whether_versions_overlap(type_: str) -> None:
+    wish = parse_manifest(user(updateStrategy={"type": type_, "canary": 2, "pause": True}))
+    assert isinstance(wish, UserProgramSpec)
+    assert wish.overlap is (type_ == "Overlap")
+    assert parse_manifest(manifest_of(wish)) == wish
+    told = manifest_of(wish)["spec"].get("updateStrategy")
+    assert told == (None if wish.overlap else {"type": "Recreate"})
+
+
+def test_a_wish_stored_by_a_version_without_strategies_overlaps() -> None:
+    assert parse_manifest(user(), unknown=[]).overlap  # type: ignore[union-attr]
+
+
+def test_how_versions_follow_each_other_is_no_change_of_what_runs() -> None:
+    one, other = (parse_manifest(user(updateStrategy={"type": type_})) for type_ in ("Overlap", "Recreate"))
+    changed = parse_manifest(user(config={"a": 1}))
+    assert isinstance(one, UserProgramSpec)
+    assert isinstance(other, UserProgramSpec)
+    assert isinstance(changed, UserProgramSpec)
+    assert one != other
+    assert one.runs_as(other)
+    assert other.runs_as(one)
+    assert not other.runs_as(changed)
 
 
 def test_a_stored_wish_is_read_without_the_schema() -> None:

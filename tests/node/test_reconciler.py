@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from conductor.model.ids import Name
 from conductor.model.program import Source
 from conductor.model.status import State
 from tests.managers.program_world import until
@@ -72,6 +73,23 @@ async def test_a_version_that_could_not_take_over_is_told_as_failed(world: NodeW
         await until(lambda: world.rows()["one"].startswith("Failed"))
         (status,) = programs.observed()
         assert status.state is State.RUNNING, "the version before goes on"
+
+
+async def test_a_revision_says_whether_versions_overlap(world: NodeWorld) -> None:
+    alive: list[int] = []
+    for mood in ("beside", "after"):
+        world.programs.script.on_open[mood] = lambda: alive.append(world.programs.script.alive)
+    async with world.running() as (programs, _):
+        world.assign(world.user("one"))
+        await until(lambda: world.rows() == {"one": "Running"})
+        world.assign(world.user("one", mood="beside"))
+        await until(lambda: len(alive) == 1 and programs.get(Name("one")).condition.state is State.RUNNING)
+        alone = {"source": {"builtin": "plain"}, "config": {"mood": "after"}, "updateStrategy": {"type": "Recreate"}}
+        world.assign(world.revision("UserProgram", "one", alone))
+        await until(lambda: len(alive) == 2)
+        await until(lambda: world.rows() == {"one": "Running"} and world.told().observed_generation == 3)
+        assert world.told().observed[0].hash == world.told().spec[0].hash
+    assert alive == [1, 0]
 
 
 async def test_files_of_this_node_are_refused_unless_it_allows_them(world: NodeWorld) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conductor.model.grants import Access
 from conductor.model.kernel import KernelType
-from conductor.model.schema.fleet import NODE_SELECTOR, UPDATE_STRATEGY
+from conductor.model.schema.fleet import KERNEL_UPDATE_STRATEGY, NODE_SELECTOR, USER_UPDATE_STRATEGY
 from conductor.model.schema.links import SECTION_RULES, SECTIONS
 from conductor.model.schema.places import BYTECODE, SOURCE
 from conductor.model.schema.rules import QUANTITY, DurationBetween, Matches, QuantityBetween
@@ -48,7 +48,7 @@ KERNEL_SPEC: Node = record(
             most=64,
         ),
         "programs": keyed("Programs of the object; they share its maps.", _FUNCTION, keys=("name",), most=64, least=1),
-        "updateStrategy": UPDATE_STRATEGY,
+        "updateStrategy": KERNEL_UPDATE_STRATEGY,
     },
     required=("bytecode", "programs"),
 )
@@ -105,7 +105,7 @@ USER_SPEC: Node = record(
         "maps": keyed("Maps of kernel programs that the program may use.", _GRANT, keys=("name",), most=64),
         "config": free("Configuration, checked by the program itself.", most=256),
         "limits": _LIMITS,
-        "updateStrategy": UPDATE_STRATEGY,
+        "updateStrategy": USER_UPDATE_STRATEGY,
     },
     required=("source",),
 )

@@ -29,9 +29,9 @@ def text(
     return node | ({"pattern": pattern} if pattern else {}) | ({"format": form} if form else {})
 
 
-def word(about: str, words: Sequence[str], *, default: str | None = None) -> Node:
+def word(about: str, words: Sequence[str], *, default: str | None = None, rules: Sequence[Rule] = ()) -> Node:
     """One of a few words."""
-    node = _node(about, "string", enum=list(words), default=default)
+    node = _node(about, "string", enum=list(words), default=default, rules=tuple(rules))
     return node | {"maxLength": max(map(len, words))}
 
 
