@@ -114,7 +114,13 @@ def _written(step: Step, nodes: int, cost: Cost) -> list[Row]:
             2,
             note=a_node.format(2, statuses / nodes),
         ),
-        Row(name="agents' statuses, each spec write", ours=statuses / specs, unit="", most=2),
+        Row(
+            name="agents' statuses, each spec write",
+            ours=statuses / specs,
+            unit="",
+            most=2,
+            note=f"{cost.conflicts} conflicts",
+        ),
         Row(name="leader's statuses", ours=by_leader, unit="", note=f"{by_leader / step.programs:.1f} a program"),
         _rivalled(
             "all writes, ours with Events", everything, pairs * scheme.writes, note="theirs without the operator's"

@@ -87,7 +87,7 @@ class SimulatedAgent:
         self.node, self.transport = node, transport
         self.counts = WatchCounts()
         self._cluster = Cluster(transport=transport)
-        self._reporter = SimulatedReporter(self._cluster)
+        self.reporter = SimulatedReporter(self._cluster)
 
     @classmethod
     @asynccontextmanager
@@ -99,11 +99,11 @@ class SimulatedAgent:
         """Watch its own NodeState, for ever."""
         fields = f"metadata.name={self.node}"
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._reporter.run(), name=f"{self.node}: status")
+            group.create_task(self.reporter.run(), name=f"{self.node}: status")
             async with self._cluster.watching(
                 NODE_STATES, NodeStateRow.parse, fields=fields, counts=self.counts
             ) as told:
                 async for event in told:
                     if isinstance(event, Put):
-                        self._reporter.holds(event.row)
-                        group.create_task(self._reporter.stirred(LOAD_SECONDS), name=f"{self.node}: load")
+                        self.reporter.holds(event.row)
+                        group.create_task(self.reporter.stirred(LOAD_SECONDS + 0.05), name=f"{self.node}: load")

@@ -50,6 +50,8 @@ class Cost:
     watch_bytes: float
     """Of an agent, on average."""
     watch_events: float
+    conflicts: int
+    """Statuses of agents that were refused, because a watch was behind its own agent's writes; tried again."""
     cpu: float
     """Seconds of the leader's process."""
     rss: float
@@ -119,7 +121,7 @@ class Fleet:
         """Ask for this version of so many programs, and wait until every node runs it."""
         size = self._size or await self._compacted()
         writes, cpu = await self._writes(), self._cpu()
-        heard, events = self._heard()
+        (heard, events), conflicts = self._heard(), self._conflicts()
         began = time.monotonic()
         for key in self._keys[:programs]:
             await self._stage.apply(key, a_spec(version, key.kind, updateStrategy=AT_ONCE))
@@ -141,6 +143,7 @@ class Fleet:
             etcd_kept=self._size - size,
             watch_bytes=(heard_now - heard) / count,
             watch_events=(events_now - events) / count,
+            conflicts=self._conflicts() - conflicts,
             cpu=self._cpu() - cpu,
             rss=self._rss(),
         )
@@ -187,6 +190,9 @@ class Fleet:
             sum(agent.transport.stream_bytes for agent in self._agents),
             sum(agent.counts.events for agent in self._agents),
         )
+
+    def _conflicts(self) -> int:
+        return sum(agent.reporter.counts.conflicts for agent in self._agents)
 
     def _cpu(self) -> float:
         after_name = Path(f"/proc/{self._leader}/stat").read_text().rpartition(")")[2].split()
