@@ -124,6 +124,7 @@ def other(site: Site) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("key")
 def test_a_stricter_policy_stops_no_restart_but_the_next_update(site: Site) -> None:
     site.push_halves()
     site.start()
