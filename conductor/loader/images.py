@@ -11,16 +11,23 @@ import hashlib
 import json
 import logging
 import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from conductor import errors
-from conductor.errors import ConductorError, ImageDamaged, ImageNotFound, RegistryAway
+from conductor.children import Answer, ask, ours
+from conductor.errors import (
+    ConductorError,
+    ImageDamaged,
+    ImageNotFound,
+    ImageTooLarge,
+    InvalidConfig,
+    RegistryAway,
+)
 from conductor.loader.directory import OwnDirectory
+from conductor.loader.image_shelf import ImageShelf
 from conductor.model.image import Credentials
 from conductor.model.kernel import PullPolicy
 from conductor.model.reference import Reference
@@ -30,9 +37,10 @@ __all__ = ["ImagePulls"]
 log = logging.getLogger(__name__)
 _SECONDS: Final = 300.0
 _AT_ONCE: Final = 2
-_MOST: Final = 256
+_TURNS: Final = 64
 _LARGEST: Final = 64 << 20
-_WHERE: Final = Path(__file__).parents[2]
+_HEAD: Final = 4096
+"""Room for the line that stands before the object."""
 _PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "TMPDIR")
 _REFUSALS: Final = {
     kind.reason: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ConductorError)
@@ -49,17 +57,18 @@ class _Got:
 
 
 class ImagePulls:
-    """Own the images folder: `<hex>.o` by the digest of the file, `<hash of the reference>.json` for what a tag was."""
+    """Bring in what clients name: by the pull policy, one reference once at a time, never past the image policy."""
 
     def __init__(self, *, directory: OwnDirectory, registries: Path | None, policy: Path | None) -> None:
-        self._directory, self._registries, self._policy = directory, registries, policy
+        self._registries, self._policy = registries, policy
+        self._mark = _mark(policy)
+        self._shelf = ImageShelf(directory=directory)
         self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._names = dict(self._remembered())
+        self._turns = tuple(asyncio.Lock() for _ in range(_TURNS))
 
     def name_of(self, path: str) -> str:
         """Reference of the image that a file here came from; empty for any other file."""
-        return self._names.get(path, "")
+        return self._shelf.name_of(path)
 
     async def file_of(self, url: str, policy: PullPolicy, credentials: Credentials | None) -> Path:
         """Answer the object that an image holds, pulled as the policy says.
@@ -67,43 +76,19 @@ class ImagePulls:
         Raises `ImageNotFound` (Never, and not here), and whatever a pull does.
         """
         reference = Reference.parse(url, "bytecode.image.url")
-        async with self._locks.setdefault(str(reference), asyncio.Lock()):
-            if policy is not PullPolicy.ALWAYS and (kept := self._kept(reference)) is not None:
-                return kept
+        async with self._turns[hash(reference) % _TURNS]:
+            if policy is not PullPolicy.ALWAYS:
+                kept = await asyncio.to_thread(self._shelf.find, reference, self._mark)
+                if kept is not None:
+                    return kept
             if policy is PullPolicy.NEVER:
-                raise ImageNotFound(f"{reference} was not pulled by this loader, and its pull policy is Never")
-            return self._keep(reference, await self._pulled(reference, credentials))
-
-    def _kept(self, reference: Reference) -> Path | None:
-        with suppress(OSError, ValueError, LookupError, TypeError):
-            record = json.loads(self._directory.read(_record(reference)) or b"{}")
-            name, content = f"{record['content']}.o", str(record["content"])
-            if hashlib.sha256(self._directory.read(name) or b"").hexdigest() == content:
-                return Path(self._path(content))
-        return None
-
-    def _keep(self, reference: Reference, got: _Got) -> Path:
-        content = hashlib.sha256(got.data).hexdigest()
-        for suffix in (".o", ".json"):
-            old = [name for name in self._directory.names() if name.endswith(suffix)]
-            for name in old[: max(0, len(old) - _MOST + 1)]:
-                self._directory.remove(name)
-        self._directory.write(f"{content}.o", got.data)
-        record = {"reference": str(reference), "digest": got.digest, "content": content}
-        self._directory.write(_record(reference), json.dumps(record).encode())
-        self._names[self._path(content)] = str(reference)
-        log.info("pulled %s, %s (trusted by: %s)", reference, got.digest, got.verdict or "no policy")
-        return Path(self._path(content))
-
-    def _remembered(self) -> Iterator[tuple[str, str]]:
-        for name in self._directory.names():
-            with suppress(OSError, ValueError, LookupError, TypeError):
-                if name.endswith(".json"):
-                    record = json.loads(self._directory.read(name) or b"")
-                    yield self._path(str(record["content"])), str(record["reference"])
-
-    def _path(self, content: str) -> str:
-        return str(self._directory.path / f"{content}.o")
+                raise ImageNotFound(
+                    f"{reference} was not pulled by this loader under its image policy of now, and its pull policy is "
+                    "Never; pull it first (PullBytecode), or use IfNotPresent"
+                )
+            got = await self._pulled(reference, credentials)
+            log.info("pulled %s, %s (trusted by: %s)", reference, got.digest, got.verdict or "no policy")
+            return await asyncio.to_thread(self._shelf.keep, reference, got.data, digest=got.digest, policy=self._mark)
 
     async def _pulled(self, reference: Reference, credentials: Credentials | None) -> _Got:
         question = {
@@ -113,42 +98,38 @@ class ImagePulls:
             "registries": str(self._registries or ""),
             "policy": str(self._policy or ""),
         }
+        environment = {name: os.environ[name] for name in _PROXIES if name in os.environ}
         async with self._slots:
-            said, status = await _child(json.dumps(question).encode())
-        head, _, data = said.partition(b"\n")
-        try:
-            answer: Mapping[str, Any] = json.loads(head)
-        except ValueError:
-            raise RegistryAway(f"{reference}: the child that pulls it ended with {status} and no answer") from None
-        if "reason" in answer:
-            raise _refusal(str(answer["reason"]), str(answer["message"]))
-        content = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        if content != answer["content"] or not 0 < len(data) <= _LARGEST:
-            raise ImageDamaged(f"{reference}: what its child handed back is {content}, not {answer['content']}")
-        return _Got(digest=str(answer["digest"]), verdict=str(answer["verdict"]), data=data)
+            try:
+                answer = await ask(
+                    ours("conductor.loader.pull_child"),
+                    json.dumps(question).encode(),
+                    seconds=_SECONDS,
+                    most=_LARGEST + _HEAD,
+                    environment=environment,
+                )
+            except TimeoutError:
+                raise RegistryAway(f"{reference}: pulling took more than {_SECONDS:g} s; try again") from None
+        return _got(reference, answer)
 
 
-async def _child(question: bytes) -> tuple[bytes, int | None]:
-    """Run the child to its end. Raises `RegistryAway` when that takes too long."""
-    environment = {name: os.environ[name] for name in _PROXIES if name in os.environ}
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "conductor.loader.pull_child", str(os.getpid())),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env=environment,
-        cwd=_WHERE,
-        start_new_session=True,
-    )
+def _got(reference: Reference, answer: Answer) -> _Got:
+    """Take what the child handed back; nothing of it is believed that its digest does not say."""
+    if answer.is_too_long:
+        raise ImageTooLarge(f"{reference}: its object is larger than {_LARGEST >> 20} MiB, the most that is loaded")
+    head, _, data = answer.said.partition(b"\n")
     try:
-        async with asyncio.timeout(_SECONDS):
-            said, _ = await child.communicate(question)
-    except TimeoutError:
-        raise RegistryAway(f"pulling took more than {_SECONDS:g} s") from None
-    finally:
-        with suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
-    return said, child.returncode
+        told: Mapping[str, Any] = json.loads(head)
+    except ValueError:
+        raise RegistryAway(
+            f"{reference}: the child that pulls it ended with {answer.status} and no answer: {answer.last_words}"
+        ) from None
+    if "reason" in told:
+        raise _refusal(str(told["reason"]), str(told["message"]))
+    content = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    if content != told["content"] or not data:
+        raise ImageDamaged(f"{reference}: what its child handed back is {content}, not {told['content']}; try again")
+    return _Got(digest=str(told["digest"]), verdict=str(told["verdict"]), data=data)
 
 
 def _refusal(reason: str, message: str) -> ConductorError:
@@ -158,5 +139,9 @@ def _refusal(reason: str, message: str) -> ConductorError:
     return error
 
 
-def _record(reference: Reference) -> str:
-    return f"{hashlib.sha256(str(reference).encode()).hexdigest()}.json"
+def _mark(policy: Path | None) -> str:
+    """Tell one image policy from another. Raises `InvalidConfig`."""
+    try:
+        return hashlib.sha256(policy.read_bytes()).hexdigest() if policy is not None else ""
+    except OSError as exc:
+        raise InvalidConfig((("--image-policy", f"{policy} cannot be read: {exc.strerror}"),)) from exc

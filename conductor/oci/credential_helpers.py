@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from contextlib import suppress
 
+from conductor.children import ask
 from conductor.errors import ConductorError, RegistryRefused
 from conductor.model.image import Credentials
 from conductor.oci.documents import json_object
@@ -24,48 +22,21 @@ async def ask_helper(helper: str, host: str, *, seconds: float = _SECONDS) -> Cr
     program = shutil.which(f"docker-credential-{helper}")
     if program is None:
         raise RegistryRefused(f"{host}: the credential helper docker-credential-{helper} is not installed")
+    key = _HUB_KEY if host == "docker.io" else host
     try:
-        child = await asyncio.create_subprocess_exec(program, "get", stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
+        answer = await ask((program, "get"), f"{key}\n".encode(), seconds=seconds, most=_MOST_BYTES)
     except OSError as exc:
+        if isinstance(exc, TimeoutError):
+            raise RegistryRefused(f"{host}: docker-credential-{helper} gave no answer within {seconds:.0f} s") from None
         raise RegistryRefused(f"{host}: docker-credential-{helper} cannot be run: {exc.strerror}") from None
-    try:
-        async with asyncio.timeout(seconds):
-            told = await _exchange(child, (_HUB_KEY if host == "docker.io" else host).encode())
-            status = await child.wait()
-    except TimeoutError:
-        raise RegistryRefused(f"{host}: docker-credential-{helper} gave no answer within {seconds:.0f} s") from None
-    finally:
-        await _end(child)
-    if len(told) > _MOST_BYTES:
+    told, status = answer.said, answer.status
+    if answer.is_too_long:
         raise RegistryRefused(f"{host}: docker-credential-{helper} answered with more than {_MOST_BYTES} bytes")
     if status != 0:
         if b"credentials not found" in told:
             return None
         raise RegistryRefused(f"{host}: docker-credential-{helper} ended with status {status}; run it by hand to see")
     return _read(told, helper, host)
-
-
-async def _exchange(child: Process, host: bytes) -> bytes:
-    assert child.stdin
-    assert child.stdout
-    with suppress(ConnectionError):
-        child.stdin.write(host + b"\n")
-        await child.stdin.drain()
-        child.stdin.close()
-    told = b""
-    while len(told) <= _MOST_BYTES and (piece := await child.stdout.read(_MOST_BYTES)):
-        told += piece
-    if len(told) > _MOST_BYTES:
-        child.kill()
-    return told
-
-
-async def _end(child: Process) -> None:
-    """Leave no child behind, whatever ended the wait for it."""
-    if child.returncode is None:
-        with suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
 
 
 def _read(told: bytes, helper: str, host: str) -> Credentials | None:

@@ -27,7 +27,8 @@ from pathlib import Path
 from conductor.loader.daemon import serve
 logging.basicConfig(level="INFO")
 given = json.loads(sys.argv[1])
-paths = {key: Path(given.pop(key)) for key in ("socket", "bpffs", "state_dir", "cache_dir")}
+named = {"socket", "bpffs", "state_dir", "cache_dir", "registries", "image_policy"}
+paths = {key: Path(given.pop(key)) for key in named & given.keys()}
 asyncio.run(serve(**paths, **given, ready=lambda: os.write(int(sys.argv[2]), b"!")))
 """
 

@@ -8,10 +8,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
+from conductor.model.reference import Reference
+from conductor.oci.client import RegistryClient
 from conductor.oci.pack import Packed, bytecode_image
+from conductor.oci.registries import RegistriesConfig
+from conductor.oci.trust.sign import sign
 from conductor.proto.bpfman import v1 as pb
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.registry_thread import served_registry
@@ -126,6 +132,25 @@ def test_a_policy_that_wants_a_signature_is_kept(stopped: Daemon, tmp_path: Path
     stopped.ask(story)
 
 
+def test_what_an_earlier_policy_let_in_is_asked_for_anew(stopped: Daemon, tmp_path: Path, image: str) -> None:
+    async def loads(client: Client) -> None:
+        await client.unload((await load(client, wish(image))).kernel_info.id)
+
+    stopped.start()
+    stopped.ask(loads)
+    stopped.end()
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("default: {reject: all}")
+    stopped.start(image_policy=str(policy))
+
+    async def refuses(client: Client) -> None:
+        assert (await refusal(client, wish(image)))[0] is Status.PERMISSION_DENIED
+        status, sentence = await refusal(client, wish(image, NEVER))
+        assert (status, "image policy of now" in sentence) == (Status.NOT_FOUND, True)
+
+    stopped.ask(refuses)
+
+
 def test_refusals_of_registries_and_of_what_they_hold(empty: Daemon, registry: FakeRegistry, image: str) -> None:
     async def story(client: Client) -> None:
         host = registry.address
@@ -159,3 +184,26 @@ def test_credentials_go_to_the_registry_and_nowhere_else(stopped: Daemon, compil
         assert "s3cret-word" not in stopped.log
     kept = [path.read_bytes() for path in stopped.folder.rglob("*") if path.is_file()]
     assert not any(b"s3cret-word" in content for content in kept)
+
+
+def test_a_signature_that_the_policy_wants_is_judged_by_the_child(
+    stopped: Daemon, tmp_path: Path, registry: FakeRegistry, image: str
+) -> None:
+    """What judging needs is loaded before the child gives up its rights: it may not be able to read our code later."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    key, public, policy = tmp_path / "k.pem", tmp_path / "k.pub", tmp_path / "policy.yaml"
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public.write_bytes(private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    policy.write_text(f"rules: [{{images: '{registry.address}', anyOf: [{{key: k.pub}}]}}]")
+    stopped.start(image_policy=str(policy))
+
+    async def story(client: Client) -> None:
+        status, sentence = await refusal(client, wish(image))
+        assert (status, "no signature" in sentence) == (Status.PERMISSION_DENIED, True)
+        async with RegistryClient.opened(registries=RegistriesConfig()) as pusher:
+            reference = Reference.parse(image)
+            await sign(pusher, reference, await pusher.head(reference), key=key)
+        loaded = await load(client, wish(image))
+        assert loaded.kernel_info.id
+
+    stopped.ask(story)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
+from conductor.children import PACKAGE, Answer, ask, ours
 from conductor.errors import SignaturesUnjudged
 from conductor.oci.trust import evidence as forms
 from conductor.oci.trust import signers as whom
@@ -24,17 +21,15 @@ __all__ = ["HereAndNow", "Judges", "examined"]
 _AT_ONCE: Final = 2
 _SECONDS: Final = 60.0
 _LARGEST_ANSWER: Final = 1 << 20
-_CHUNK: Final = 64 << 10
-_COMMAND: Final = (sys.executable, "-m", "conductor.oci.trust.judge_child")
-_WHERE: Final = Path(__file__).parent.parent.parent.parent
-"""Where the package lies: a child started with -m finds it there, whatever its environment."""
+_CHILD: Final = "conductor.oci.trust.judge_child"
 
 
 class Judges:
     """Own the children that judge."""
 
-    def __init__(self, *, seconds: float = _SECONDS, command: Sequence[str] = _COMMAND) -> None:
-        self._seconds, self._command, self._slots = seconds, command, asyncio.Semaphore(_AT_ONCE)
+    def __init__(self, *, seconds: float = _SECONDS, command: Sequence[str] = ()) -> None:
+        self._seconds, self._command = seconds, command or ours(_CHILD)
+        self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def judge(
         self, digest: str, rule: Rule, evidence: Sequence[Evidence]
@@ -52,27 +47,11 @@ class Judges:
 
     async def _ask(self, question: bytes) -> Mapping[str, Any]:
         async with self._slots:
-            child = await asyncio.create_subprocess_exec(
-                *self._command,
-                str(os.getpid()),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env={},
-                cwd=_WHERE,
-                start_new_session=True,
-            )
             try:
-                async with asyncio.timeout(self._seconds):
-                    said, complained = await _talk(child, question)
-                    status = await child.wait()
+                answer = await ask(self._command, question, seconds=self._seconds, most=_LARGEST_ANSWER, environment={})
             except TimeoutError:
                 raise SignaturesUnjudged(f"judging signatures took more than {self._seconds:g} s") from None
-            finally:
-                with suppress(ProcessLookupError):
-                    child.kill()
-                await child.wait()
-        return _read(status, said, complained)
+        return _read(answer)
 
 
 class HereAndNow:
@@ -81,7 +60,8 @@ class HereAndNow:
     @staticmethod
     def prepare() -> None:
         """Import everything that judging needs."""
-        importlib.import_module("conductor.oci.trust.keyless")
+        for module in ("judge", "keyless"):
+            importlib.import_module(f"conductor.oci.trust.{module}")
 
     async def judge(
         self, digest: str, rule: Rule, evidence: Sequence[Evidence]
@@ -101,57 +81,26 @@ def examined(keys: Mapping[str, str], roots: Mapping[str, str]) -> list[tuple[st
     question = json.dumps({"ask": "examine", "keys": dict(keys), "roots": dict(roots)}).encode()
     try:
         done = subprocess.run(
-            [*_COMMAND, str(os.getpid())],
+            ours(_CHILD),
             input=question,
             capture_output=True,
             timeout=_SECONDS,
             env={},
-            cwd=_WHERE,
+            cwd=PACKAGE,
             check=False,
         )
     except subprocess.TimeoutExpired:
         raise SignaturesUnjudged(f"examining the image policy took more than {_SECONDS:g} s") from None
-    return [(place, problem) for place, problem in _read(done.returncode, done.stdout, done.stderr)["problems"]]
+    words = done.stderr.decode(errors="replace").strip()
+    answer = Answer(done.returncode, done.stdout, words, len(done.stdout) > _LARGEST_ANSWER)
+    return [(place, problem) for place, problem in _read(answer)["problems"]]
 
 
-async def _talk(child: asyncio.subprocess.Process, question: bytes) -> tuple[bytes, bytes]:
-    assert child.stdin is not None
-    assert child.stdout is not None
-    assert child.stderr is not None
-    async with asyncio.TaskGroup() as group:
-        group.create_task(_feed(child.stdin, question), name="judge-in")
-        complained = group.create_task(_drained(child, child.stderr), name="judge-words")
-        said = await _drained(child, child.stdout)
-    return said, complained.result()
-
-
-async def _feed(stdin: asyncio.StreamWriter, question: bytes) -> None:
-    with suppress(ConnectionError):  # it ended early: its exit code tells
-        stdin.write(question)
-        await stdin.drain()
-    with suppress(ConnectionError):
-        stdin.close()
-        await stdin.wait_closed()
-
-
-async def _drained(child: asyncio.subprocess.Process, stream: asyncio.StreamReader) -> bytes:
-    """Read what it says; one that does not stop is ended."""
-    said = bytearray()
-    while chunk := await stream.read(_CHUNK):
-        said += chunk
-        if len(said) > _LARGEST_ANSWER:
-            with suppress(ProcessLookupError):
-                child.kill()
-            break
-    return bytes(said)
-
-
-def _read(status: int | None, said: bytes, complained: bytes) -> Mapping[str, Any]:
-    if status != 0 or len(said) > _LARGEST_ANSWER:
-        words = complained.decode(errors="replace").strip().splitlines()
+def _read(answer: Answer) -> Mapping[str, Any]:
+    if answer.status != 0 or answer.is_too_long:
         raise SignaturesUnjudged(
-            f"the child that judges signatures ended with {status}: {words[-1][:300] if words else 'it said nothing'}"
+            f"the child that judges signatures ended with {answer.status}: {answer.last_words}; it is asked again later"
         )
-    answer = json.loads(said)
-    assert isinstance(answer, dict)
-    return answer
+    told = json.loads(answer.said)
+    assert isinstance(told, dict)
+    return told
