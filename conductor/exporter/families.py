@@ -82,6 +82,9 @@ AGENT: Final = (
     _counter("image_pulls_total", "Pulls asked for."),
     _counter("image_pull_failures_total", "Pulls that failed."),
     _counter("image_fetched_bytes_total", "Bytes fetched from registries.", unit="bytes"),
+    _counter(
+        "image_credentials_dropped_total", "Registry credentials forgotten before they served; there were too many."
+    ),
     _counter("image_progress_dropped_total", "Words on the progress of pulls that nobody took in time."),
     _gauge("loop_lag_seconds", "How late the event loop last was.", unit="seconds"),
     _counter("page_renders_total", "Pages rendered for scrapes."),

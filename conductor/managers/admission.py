@@ -62,7 +62,7 @@ class Admission:
         if isinstance(location, ImageObject):
             Reference.parse(location.url, "bytecode.image.url")
             if any(grant.as_needed for grant in spec.maps) and not location.digest:
-                location, _ = await self.maker.pins.images.pin(location, ImageKind.WASM)
+                location, _ = await self.maker.pins.images.pin(location, ImageKind.WASM, name=spec.name)
             return replace(spec, source=WasmSource(location=location))
         return replace(spec, source=WasmSource(location=await self.objects.pin(location)))
 

@@ -13,6 +13,7 @@ from typing import Self
 from conductor.errors import ConductorError, ImagePending
 from conductor.managers.kernel_tasks import beside
 from conductor.model.events import Event, ImagePulling
+from conductor.model.ids import Name
 from conductor.model.image import Credentials, ImageKind, ImageStatus, PullProgress, Reference
 from conductor.model.kernel import ImageObject, PullPolicy
 from conductor.model.program import ProgramSpec
@@ -45,7 +46,8 @@ class ImageManager:
         secrets: PullSecrets | None = None,
     ) -> None:
         self._source, self._publish, self._secrets = source, publish, secrets
-        self._loans: OrderedDict[str, _Loan] = OrderedDict()
+        self._loans: OrderedDict[tuple[Name, str], _Loan] = OrderedDict()
+        """By program and image: what one caller lent serves no other program."""
         self._news: asyncio.Queue[PullProgress] = asyncio.Queue(QUEUE)
         self._told: dict[str, float] = {}
         self._in_use: frozenset[str] = frozenset()
@@ -54,6 +56,8 @@ class ImageManager:
         self.pulls = self.failures = 0
         self.progress_dropped = 0
         """Words on progress that nobody took in time; the next one tells as much."""
+        self.loans_dropped = 0
+        """Credentials forgotten before they served, for there were too many."""
 
     @classmethod
     @asynccontextmanager
@@ -80,19 +84,19 @@ class ImageManager:
         """Whether a wish for it needs no registry."""
         return bool(image.digest) and self._source.held(image.digest) is not None
 
-    async def pin(self, image: ImageObject, kind: ImageKind) -> tuple[ImageObject, str]:
-        """Pull by the wish's policy; answer it with the digest that it stands for, and a note for whoever asked.
+    async def pin(self, image: ImageObject, kind: ImageKind, *, name: Name) -> tuple[ImageObject, str]:
+        """Pull by the policy of the wish `name`; answer it with its digest, and a note for whoever asked.
 
         Raises what `ports.ImageSource` and `ports.PullSecrets` do, and `InvalidSpec`.
         """
         try:
-            credentials = self._lent(image.url) or await self._secret(image)
+            credentials = self._lent(name, image.url) or await self._secret(image)
             pulled = await self._pull(image, kind, credentials)
         except ConductorError as error:
             self._problems[image] = error
             raise
         self._problems.pop(image, None)
-        self._loans.pop(image.url, None)
+        self._loans.pop((name, image.url), None)
         return replace(image, digest=pulled.digest), pulled.note
 
     async def pull(self, image: ImageObject, credentials: Credentials | None = None) -> str:
@@ -106,11 +110,13 @@ class ImageManager:
             credentials = await self._secrets.credentials(pull_secret, reference)
         return await self._source.resolve(reference, credentials=credentials)
 
-    def lend(self, url: str, credentials: Credentials) -> None:
-        """Remember credentials for the pull that a request leads to: in memory, until it is done or 10 minutes."""
+    def lend(self, name: Name, url: str, credentials: Credentials) -> None:
+        """Remember credentials for the pull that a program leads to: in memory, until it is done or 10 minutes."""
+        self._forget_loans()
         if len(self._loans) >= LENT_MOST:
             self._loans.popitem(last=False)
-        self._loans[url] = _Loan(credentials, time.monotonic() + LENT_SECONDS)
+            self.loans_dropped += 1
+        self._loans[name, url] = _Loan(credentials, time.monotonic() + LENT_SECONDS)
 
     def keep(self, specs: Iterable[ProgramSpec]) -> None:
         """Hold what these wishes name: no eviction and no prune touches it."""
@@ -135,6 +141,7 @@ class ImageManager:
             "image_pulls_total": self.pulls,
             "image_pull_failures_total": self.failures,
             "image_progress_dropped_total": self.progress_dropped,
+            "image_credentials_dropped_total": self.loans_dropped,
         }
 
     async def prune(self) -> tuple[ImageStatus, ...]:
@@ -166,9 +173,15 @@ class ImageManager:
             return None
         return await self._secrets.credentials(image.pull_secret, Reference.parse(image.url, "image.url"))
 
-    def _lent(self, url: str) -> Credentials | None:
-        loan = self._loans.get(url)
-        return loan.credentials if loan is not None and loan.until > time.monotonic() else None
+    def _lent(self, name: Name, url: str) -> Credentials | None:
+        self._forget_loans()
+        loan = self._loans.get((name, url))
+        return loan.credentials if loan is not None else None
+
+    def _forget_loans(self) -> None:
+        now = time.monotonic()
+        for key in [key for key, loan in self._loans.items() if loan.until <= now]:
+            del self._loans[key]
 
     def _hear(self, progress: PullProgress) -> None:
         """Take a word on progress, from the loop; too many of them are left out."""
@@ -183,4 +196,10 @@ class ImageManager:
 
     async def _tell(self) -> None:
         while True:
-            await self._publish(ImagePulling(progress=await self._news.get()))
+            try:
+                async with asyncio.timeout(LENT_SECONDS):
+                    progress = await self._news.get()
+            except TimeoutError:
+                self._forget_loans()  # nobody pulls: what was lent is not kept for want of a look
+            else:
+                await self._publish(ImagePulling(progress=progress))

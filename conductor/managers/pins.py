@@ -93,7 +93,7 @@ class Pins:
         return note
 
     async def _pin(self, image: ImageObject, spec: ProgramSpec) -> tuple[ImageObject, str]:
-        pinned, note = await self.images.pin(image, kind_of_image(spec))
+        pinned, note = await self.images.pin(image, kind_of_image(spec), name=spec.name)
         if note:
             self.note(spec.name, note)
         return pinned, note

@@ -205,7 +205,7 @@ async def test_a_failed_update_goes_back_to_the_digest_before(wasm_world: Progra
 async def test_lent_credentials_are_used_once_and_stored_nowhere(wasm_world: ProgramWorld) -> None:
     wasm_world.images.push(URL, b"one", ImageKind.WASM)
     async with wasm_world.agent() as programs:
-        wasm_world.image_manager.lend(URL, Credentials("me", "s3cret-word"))
+        wasm_world.image_manager.lend(P, URL, Credentials("me", "s3cret-word"))
         await programs.load(module())
         assert wasm_world.images.asked[0][2] == Credentials("me", "s3cret-word")
         await programs.update(module(policy=PullPolicy.ALWAYS))

@@ -91,4 +91,4 @@ class ProgramCalls(pb.AgentBase):
         """Have a registry's credentials ready for the pull that this request leads to; they are kept nowhere else."""
         credentials = wire.credentials_from_wire(request.bytecode)
         if credentials is not None:
-            self._images.lend(request.bytecode.image.url, credentials)
+            self._images.lend(parse_name(request.name), request.bytecode.image.url, credentials)
