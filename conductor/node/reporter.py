@@ -124,7 +124,7 @@ class Reporter:
         self._failures, self.problem, self._not_before = 0, "", 0.0
 
     async def _written(self) -> None:
-        """Write over what is known to be there; what changed meanwhile is read again."""
+        """Write over what is known to be there; what changed meanwhile is read again, and may have nothing left due."""
         for _ in range(CONFLICTS):
             row = self._row
             if row is None or (report := self.report(row)) is None:
@@ -135,6 +135,8 @@ class Reporter:
             except ClusterConflict:
                 self.counts.conflicts += 1
                 await self._read_again(row)
+                if not self._is_due():
+                    return
                 continue
             except NotFound:
                 self._row = None
@@ -144,6 +146,12 @@ class Reporter:
             if self._row is row:
                 self._row = NodeStateRow.parse(answer)
             return
+        raise ClusterConflict(f"it changed {CONFLICTS} times between being read and written; trying again later")
+
+    def _is_due(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        due = self._due(now)
+        return due is not None and due <= now
 
     async def _read_again(self, row: NodeStateRow) -> None:
         found = await self._cluster.get(NODE_STATES, row.name)

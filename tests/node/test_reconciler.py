@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from conductor.errors import ClusterConflict
+from conductor.kube.cluster import Cluster
+from conductor.model.cluster import Document, Resource
 from conductor.model.ids import Name
 from conductor.model.program import Source
 from conductor.model.status import State
+from conductor.node.reporter import CONFLICTS
 from tests.managers.program_world import until
 from tests.node.world import NODE, REVISIONS, NodeWorld
 
@@ -146,3 +152,42 @@ async def test_another_writer_in_between_is_read_again(world: NodeWorld) -> None
         world.ask("PATCH", f"/apis/ebpfconductor.io/v1alpha1/nodestates/{NODE}", {"metadata": {"labels": {"a": "b"}}})
         await until(lambda: world.told().observed_generation == 2 and world.rows() == {"one": "Running"})
         assert node.reporter.counts.failures == 0
+
+
+async def test_a_write_that_landed_unheard_is_not_made_again(world: NodeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[list[str]] = []
+    replace_status = Cluster.replace_status
+
+    async def unheard(cluster: Cluster, resource: Resource, document: Document) -> Document:
+        answer = await replace_status(cluster, resource, document)
+        sent.append([row["state"] for row in document["status"]["programs"]])
+        if sent[-1] == ["Running"]:
+            raise ClusterConflict("the object has been modified")
+        return answer
+
+    monkeypatch.setattr(Cluster, "replace_status", unheard)
+    async with world.running() as (_, node):
+        world.assign(world.user("one"))
+        await until(lambda: node.reporter.counts.conflicts > 0)
+        await asyncio.sleep(0.3)
+        assert sent.count(["Running"]) == 1
+        assert node.problems() == ()
+
+
+async def test_what_changes_under_every_write_is_tried_again_later(
+    world: NodeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    async def conflicting(_cluster: Cluster, _resource: Resource, _document: Document) -> Document:
+        asked.append(asyncio.get_running_loop().time())
+        raise ClusterConflict("the object has been modified")
+
+    monkeypatch.setattr(Cluster, "replace_status", conflicting)
+    async with world.running() as (_, node):
+        world.assign(world.user("one"))
+        await until(lambda: "later" in str(node.problems()))
+        assert len(asked) == CONFLICTS
+        monkeypatch.undo()
+        await until(lambda: world.rows() == {"one": "Running"})
+        assert not node.problems()
