@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from conductor.errors import ImageNotFound, ImageUnusable, StateUnwritable
 from conductor.model.image import Descriptor, Reference
-from conductor.oci.manifests import OCI_INDEX, digest_of
-from conductor.oci.media_types import OCI_MANIFEST
+from conductor.oci.manifests import digest_of
+from conductor.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from conductor.oci.pack import Packed
 
 __all__ = ["ImageLayout", "LaidOut"]

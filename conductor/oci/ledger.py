@@ -70,6 +70,11 @@ class Ledger:
         self._tags = {tag.reference: tag.digest for _, tag in self._readable(self._tag_files, TagRecord.parse, aside)}
         return len(aside), lost
 
+    @property
+    def count(self) -> int:
+        """Images that are held."""
+        return len(self._held)
+
     def held(self) -> tuple[Held, ...]:
         """List all images."""
         return tuple(self._held.values())

@@ -10,22 +10,15 @@ from typing import Any, Self
 from conductor.errors import ImageDamaged, ImageUnusable
 from conductor.model.image import Reference
 from conductor.oci.documents import json_object
+from conductor.oci.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 
 __all__ = [
     "ACCEPTED",
-    "DOCKER_LIST",
-    "DOCKER_MANIFEST",
     "INDEXES",
-    "OCI_INDEX",
-    "OCI_MANIFEST",
     "Manifest",
     "digest_of",
 ]
 
-OCI_INDEX = "application/vnd.oci.image.index.v1+json"
-OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
-DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 ACCEPTED = (OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST)
 INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 

@@ -9,6 +9,8 @@ __all__ = [
     "CNCF_CONFIG",
     "COMPONENT_ARTIFACT",
     "CONTAINER_CONFIGS",
+    "DOCKER_LIST",
+    "DOCKER_MANIFEST",
     "OCI_CONFIG",
     "OCI_INDEX",
     "OCI_LAYER",
@@ -22,6 +24,8 @@ __all__ = [
 
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
+DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 
 OCI_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 CONTAINER_CONFIGS: Final = frozenset({OCI_CONFIG, "application/vnd.docker.container.image.v1+json"})

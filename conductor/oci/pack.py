@@ -6,7 +6,6 @@ bytes differs between their versions, and an object is small.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
 import tarfile
@@ -19,6 +18,7 @@ from conductor.errors import InvalidSpec
 from conductor.model.image import Descriptor, ImageKind, Platform
 from conductor.oci.contents import check_head
 from conductor.oci.labels import LABEL_MAPS, LABEL_PROGRAMS
+from conductor.oci.manifests import digest_of
 from conductor.oci.media_types import CNCF_CONFIG, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, WASM_LAYER
 
 __all__ = ["ABI_ANNOTATION", "NEEDS_ANNOTATION", "TITLE", "Packed", "PackedManifest", "bytecode_image", "wasm_image"]
@@ -68,7 +68,7 @@ def wasm_image(
     config = _json({"architecture": "wasm", "created": _EPOCH, "layerDigests": [layer.digest], "os": "wasip1"})
     told = {ABI_ANNOTATION: str(abi), **({NEEDS_ANNOTATION: needs} if needs else {}), **(annotations or {})}
     body = _manifest(_descriptor(CNCF_CONFIG, config), layer, told)
-    return Packed((_packed(body, None),), (config, module), None, _digest(body))
+    return Packed((_packed(body, None),), (config, module), None, digest_of(body))
 
 
 def bytecode_image(
@@ -92,11 +92,11 @@ def bytecode_image(
     for platform, content in sorted(objects.items(), key=lambda one: str(one[0] or "")):
         packed, parts = _bytecode(content, platform, labels, dict(annotations or {}), title)
         manifests.append(packed)
-        blobs.update({_digest(part): part for part in parts})
+        blobs.update({digest_of(part): part for part in parts})
     if None in objects:
         return Packed(tuple(manifests), tuple(blobs.values()), None, manifests[0].digest)
     index = _index(manifests, dict(annotations or {}))
-    return Packed(tuple(manifests), tuple(blobs.values()), index, _digest(index))
+    return Packed(tuple(manifests), tuple(blobs.values()), index, digest_of(index))
 
 
 def _bytecode(
@@ -113,7 +113,7 @@ def _bytecode(
             "config": {"Labels": labels},
             "created": _EPOCH,
             "os": where.os,
-            "rootfs": {"diff_ids": [_digest(archive)], "type": "layers"},
+            "rootfs": {"diff_ids": [digest_of(archive)], "type": "layers"},
             **({"variant": where.variant} if where.variant else {}),
         }
     )
@@ -146,11 +146,11 @@ def _index(manifests: list[PackedManifest], annotations: Mapping[str, str]) -> b
 
 
 def _packed(body: bytes, platform: Platform | None) -> PackedManifest:
-    return PackedManifest(body, OCI_MANIFEST, platform, _digest(body))
+    return PackedManifest(body, OCI_MANIFEST, platform, digest_of(body))
 
 
 def _descriptor(media_type: str, blob: bytes, annotations: Mapping[str, str] | None = None) -> Descriptor:
-    return Descriptor(media_type, _digest(blob), len(blob), annotations or {})
+    return Descriptor(media_type, digest_of(blob), len(blob), annotations or {})
 
 
 def _tar(name: str, content: bytes) -> bytes:
@@ -173,7 +173,3 @@ def _gzip(data: bytes) -> bytes:
 
 def _json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _digest(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"

@@ -15,7 +15,8 @@ from yarl import URL
 
 from conductor.errors import ImageDamaged, ImageNotFound, RegistryAway
 from conductor.model.image import Credentials, Descriptor, Reference, annotations_of
-from conductor.oci.manifests import OCI_INDEX, digest_of
+from conductor.oci.manifests import digest_of
+from conductor.oci.media_types import OCI_INDEX
 from conductor.oci.persistence import Unsteady, pause, persistently
 from conductor.oci.referrers import descriptors_of, tag_of
 from conductor.oci.registries import Endpoint

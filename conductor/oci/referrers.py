@@ -9,7 +9,7 @@ from yarl import URL
 from conductor.errors import ImageNotFound, ImageUnusable
 from conductor.model.image import Credentials, Descriptor, Reference
 from conductor.oci.documents import json_object
-from conductor.oci.manifests import OCI_INDEX
+from conductor.oci.media_types import OCI_INDEX
 from conductor.oci.registries import Endpoint
 from conductor.oci.transport import Ask, Transport
 from conductor.oci.wire import origin_of

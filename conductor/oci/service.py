@@ -92,7 +92,7 @@ class OciImages:
         """What the store and the registries did since the start, by the names of its metrics."""
         store = self._store.counts
         return {
-            "images": len(self._store.images()),
+            "images": self._store.count,
             "image_cache_bytes": self._store.bytes_used,
             "image_cache_limit_bytes": self._store.bytes_limit,
             "image_cache_hits_total": store.hits,

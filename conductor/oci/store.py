@@ -85,6 +85,12 @@ class ImageStore:
         return self._counts
 
     @property
+    def count(self) -> int:
+        """Images that are held."""
+        with self._lock:
+            return self._ledger.count
+
+    @property
     def bytes_used(self) -> int:
         """Bytes of all files, and of those on their way."""
         with self._lock:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from conductor.errors import ImageNotFound, ImageUnusable
 from conductor.model.image import Credentials, Descriptor
 from conductor.model.reference import Reference
-from conductor.oci.manifests import OCI_MANIFEST, digest_of
+from conductor.oci.manifests import digest_of
+from conductor.oci.media_types import OCI_CONFIG, OCI_MANIFEST
 from conductor.oci.trust.claims import IN_TOTO, SIGN, pae
 from conductor.oci.trust.discover import legacy_tag
 from conductor.oci.trust.evidence import BUNDLE_TYPE, SIMPLE_TYPE
@@ -25,7 +26,6 @@ __all__ = ["Signature", "WritableRegistry", "sign"]
 
 _BUNDLE: Final = f"{BUNDLE_TYPE}.v0.3+json"
 _EMPTY: Final = "application/vnd.oci.empty.v1+json"
-_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 _MARK: Final = "dev.cosignproject.cosign/signature"
 
 
@@ -138,7 +138,7 @@ class _Work:
         layers.append(layer)
         unpacked = {"type": "layers", "diff_ids": [one["digest"] for one in layers]}
         words = {"architecture": "", "os": "", "config": {}, "history": [{}] * len(layers), "rootfs": unpacked}
-        config = await self._blob(json.dumps(words).encode(), _CONFIG)
+        config = await self._blob(json.dumps(words).encode(), OCI_CONFIG)
         manifest = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers}
         await self._manifest(tag, manifest)
         return tag

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from conductor.errors import ImageUntrusted, InvalidSpec
 from conductor.model.reference import Reference
 from conductor.oci.client import RegistryClient
-from conductor.oci.manifests import OCI_INDEX, OCI_MANIFEST
+from conductor.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from conductor.oci.trust.policy import TrustPolicy
 from conductor.oci.trust.sign import sign
 from conductor.oci.trust.verifier import Verifier

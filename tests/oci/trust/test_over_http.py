@@ -10,7 +10,7 @@ import pytest
 from conductor.errors import ImageUntrusted, RegistryAway
 from conductor.model.image import Credentials
 from conductor.model.reference import Reference
-from conductor.oci.manifests import OCI_INDEX
+from conductor.oci.media_types import OCI_INDEX
 from conductor.oci.trust.policy import TrustPolicy
 from conductor.oci.trust.sign import sign
 from conductor.oci.trust.verifier import Verifier

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from conductor.errors import ImageNotFound, InvalidSpec
-from conductor.oci.manifests import OCI_INDEX
+from conductor.oci.media_types import OCI_INDEX
 from conductor.oci.trust.policy import TrustPolicy
 from conductor.oci.trust.sign import sign
 from conductor.oci.trust.signing_key import ADVICE
