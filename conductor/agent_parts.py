@@ -73,7 +73,7 @@ __all__ = [
     "program_manager",
 ]
 
-FEATURES = ("builtin", "manifests", "upload", "wasm")
+FEATURES = ("builtin", "images", "manifests", "upload", "wasm")
 
 log = logging.getLogger(__name__)
 

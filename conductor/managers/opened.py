@@ -168,7 +168,7 @@ class Maker:
         """Answer who runs a program of this kind. Raises `NotYet`."""
         runtime = self.runtimes.get(spec.type)
         if runtime is None:
-            raise NotYet("this version does not run wasm programs; load a built-in (list --available)")
+            raise NotYet("this agent runs no wasm programs; load a built-in (conductor list --available)")
         return runtime
 
 

@@ -1,4 +1,4 @@
-"""The Registry Manager: what can be loaded on this node, with its declared needs."""
+"""The Registry Manager: the programs that come with the agent, with their declared needs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Declared(Protocol):
 
 
 class RegistryManager:
-    """Own the list of what can be loaded; wasm modules join the built-ins when their runtime lands."""
+    """Own the list of built-ins; modules that came in images are listed as images (`ImageManager.images`)."""
 
     def __init__(self, *, builtins: Sequence[Declared]) -> None:
         self._builtins = tuple(builtins)
