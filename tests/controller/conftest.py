@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import pytest
 
 from tests.controller.stage import Stage
+from tests.controller.stories import Story
 from tests.fakes import virtual_time
 from tests.fakes.cluster_connection import FakeServer
-
-Story = Callable[[Stage, FakeServer], Awaitable[None]]
 
 
 @pytest.fixture

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
 from conductor.model.cluster import Document
 from conductor.model.fleet import (
     CONTROLLER_REVISIONS,
-    FLEET_EVENTS,
     KERNEL_PROGRAM,
     NODE_STATES,
     USER_PROGRAM,
@@ -18,15 +15,8 @@ from conductor.model.fleet import (
 )
 from conductor.model.fleet_status import Phase
 from tests.controller.stage import Stage, a_spec
+from tests.controller.stories import KP, UP, Tell, events
 from tests.fakes.cluster_connection import FakeServer
-
-Tell = Callable[[Callable[[Stage, FakeServer], Any]], None]
-UP, KP = FleetKey(USER_PROGRAM, "tool"), FleetKey(KERNEL_PROGRAM, "tool")
-
-
-async def events(stage: Stage) -> list[tuple[str, str, str]]:
-    found = await stage.admin.list(FLEET_EVENTS, lambda event: event)
-    return sorted((item["reason"], item["type"], item["note"]) for item in found.rows.values())
 
 
 def test_what_is_applied_comes_to_all_nodes(told: Tell) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from conductor.model.fleet import NODE_STATES, USER_PROGRAM, FleetKey
 from conductor.model.fleet_status import Phase
 from tests.controller.stage import Stage, a_spec
+from tests.controller.stories import Tell
 from tests.fakes.cluster_connection import FakeServer
 
-Tell = Callable[[Callable[[Stage, FakeServer], Any]], None]
 UP = FleetKey(USER_PROGRAM, "tool")
 SLOWLY = {"canary": 1, "soak": "20s", "maxUnavailable": 1}
 NODES = ["n1", "n2", "n3", "n4"]

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
 from conductor.model.cluster import Document
 from conductor.model.fleet import (
-    FLEET_EVENTS,
-    KERNEL_PROGRAM,
     USER_PROGRAM,
     FleetKey,
 )
 from conductor.model.fleet_status import Phase
 from tests.controller.stage import Stage, a_spec
+from tests.controller.stories import UP, Tell
 from tests.fakes.cluster_connection import FakeServer
-
-Tell = Callable[[Callable[[Stage, FakeServer], Any]], None]
-UP, KP = FleetKey(USER_PROGRAM, "tool"), FleetKey(KERNEL_PROGRAM, "tool")
-
-
-async def events(stage: Stage) -> list[tuple[str, str, str]]:
-    found = await stage.admin.list(FLEET_EVENTS, lambda event: event)
-    return sorted((item["reason"], item["type"], item["note"]) for item in found.rows.values())
 
 
 def test_a_deferred_count_is_written_at_last(told: Tell) -> None:

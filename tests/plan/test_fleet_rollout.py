@@ -6,29 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from conductor.model.fleet import FleetKey
-from conductor.model.fleet_status import FleetStatus, Phase
+from conductor.model.fleet_status import Phase
 from conductor.model.fleet_strategy import Share, Strategy
 from tests.fakes.fleet import Fleet
-
-QUICK = Strategy(soak=0.0)
-SOAK = Strategy(soak=30.0)
-
-
-def a_fleet(*nodes: str, strategy: Strategy = QUICK) -> tuple[Fleet, FleetKey]:
-    """A fleet on which version A has come to its end."""
-    fleet = Fleet(*nodes)
-    key = fleet.apply("p", "A", strategy=strategy)
-    fleet.run(strategy.soak)
-    assert fleet.status(key).phase is Phase.IDLE
-    assert set(fleet.assigned(key).values()) == {"A"}
-    return fleet, key
-
-
-def claim(status: FleetStatus, type_: str) -> tuple[bool, str]:
-    found = status.condition(type_)
-    assert found is not None
-    return found.status, found.reason
+from tests.plan.fleets import QUICK, SOAK, a_fleet, claim
 
 
 def test_a_first_version_comes_to_all_nodes_by_a_canary() -> None:
