@@ -16,7 +16,7 @@ from conductor.errors import AlreadyExists, ClusterConflict, NotFound
 from conductor.kube.cluster import Cluster
 from conductor.kube.definitions import DEFINITIONS
 from conductor.kube.lease_record import LeaseRecord, stamp
-from conductor.model.cluster import LEASES, Document, Key
+from conductor.model.cluster import LEASES, Document, Key, Resource
 from conductor.model.fleet import (
     CONTROLLER_REVISIONS,
     FINALIZER,
@@ -32,10 +32,14 @@ from conductor.model.fleet import (
 __all__ = ["Withdrawal"]
 
 HOLDER = "withdrawal"
+POLICIES = Resource("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies", namespaced=False)
+BINDINGS = Resource("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings", namespaced=False)
 _HELD = 3600
 """Seconds for which no agent leads; `finish` gives the Lease up much earlier."""
 _LONGEST_LEASE = 60
 _LOOK = 0.5
+_SEEN = 3.0
+"""Seconds within which every API server has seen that the Lease is gone."""
 _TRIES = 10
 
 
@@ -72,9 +76,18 @@ class Withdrawal:
         self.tell(f"{len(revisions.rows)} revisions removed; what people wrote stays")
         return left
 
-    async def finish(self, *, kinds: tuple[str, ...] = ()) -> None:
-        """Remove the Lease, once no agent is there, and the definitions of these names with all their objects."""
+    async def finish(self, *, policy: str = "", kinds: tuple[str, ...] = ()) -> None:
+        """Remove the Lease, once no agent is there, the policy of this name that asks for it, and these definitions.
+
+        In this order: an API server stops to follow Leases with the last policy that asks for one and never begins again
+        (kubernetes/kubernetes#130887, seen with 1.36). Policies of a later install are then decided by what it saw last;
+        our own hold on the Lease would let nobody lead until that server is started anew.
+        """
         await self.cluster.delete(LEASES, self.lease.name, namespace=self.lease.namespace)
+        if policy:
+            await asyncio.sleep(_SEEN)
+            await self.cluster.delete(BINDINGS, policy)
+            await self.cluster.delete(POLICIES, policy)
         for name in kinds:
             await self.cluster.delete(DEFINITIONS, name)
             self.tell(f"{name} removed, with every object of it")

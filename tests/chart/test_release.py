@@ -71,3 +71,17 @@ def test_installed_upgraded_and_uninstalled(testbed: Testbed, errands: Errands) 
     kept = json.loads(bed.kubectl("get", "up/released", "-o", "json"))
     assert kept["metadata"].get("finalizers") is None
     bed.kubectl("delete", "up/released", "--timeout=20s")
+
+
+def test_installed_again_it_leads_again(testbed: Testbed, errands: Errands) -> None:
+    """An API server that forgot our policies once goes on with the Lease that it saw last: that must be none."""
+    bed = testbed
+    for _ in range(2):
+        release(bed, "upgrade", "--install", "ours", str(CHART), *WORDS)
+        with joined(bed, NODE, namespace=NAMESPACE) as member:
+            bed.kubectl("label", "node", NODE, "here=released", "--overwrite")
+            member.start("--lease-duration", "3s")
+            bed.kubectl("apply", "-f", "-", stdin=json.dumps(PROGRAM))
+            member.until(released="Running")
+            release(bed, "uninstall", "ours", "--namespace", NAMESPACE)
+    bed.kubectl("delete", "up/released", "--timeout=20s")
