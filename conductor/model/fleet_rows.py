@@ -21,8 +21,9 @@ from conductor.model.fleet import (
     revision_name,
 )
 from conductor.model.fleet_status import FleetStatus
-from conductor.model.fleet_strategy import Selector, Strategy
+from conductor.model.fleet_strategy import Strategy
 from conductor.model.fleet_times import moment_of
+from conductor.model.labels import Selector
 from conductor.model.manifest import USER_PROGRAM, parse_manifest
 
 __all__ = ["SPEC_HASH", "ProgramRow", "RevisionRow", "content_of", "digest_of", "revision_of"]

@@ -3,70 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 from conductor.model.fleet_times import duration_of
+from conductor.model.labels import Selector
 
-__all__ = ["ALL_NODES", "Expression", "Selector", "Share", "Strategy"]
+__all__ = ["ALL_NODES", "Share", "Strategy"]
 
 SOAK = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """One of `nodeSelector.matchExpressions`."""
-
-    key: str
-    operator: str
-    """In, NotIn, Exists or DoesNotExist; what is none of them matches nothing."""
-    values: tuple[str, ...] = ()
-
-    def matches(self, labels: Mapping[str, str]) -> bool:
-        """Judge as Kubernetes does: NotIn holds without the label, too."""
-        match self.operator:
-            case "In":
-                return labels.get(self.key) in self.values
-            case "NotIn":
-                return labels.get(self.key) not in self.values
-            case "Exists":
-                return self.key in labels
-            case "DoesNotExist":
-                return self.key not in labels
-            case _:
-                return False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selector:
-    """Which nodes; an empty one takes all."""
-
-    match_labels: Mapping[str, str] = field(default_factory=dict)
-    match_expressions: tuple[Expression, ...] = ()
-
-    def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether a node with these labels is meant."""
-        exactly = all(labels.get(key) == value for key, value in self.match_labels.items())
-        return exactly and all(item.matches(labels) for item in self.match_expressions)
-
-    @classmethod
-    def parse(cls, raw: Mapping[str, Any]) -> Self:
-        """Read `spec.nodeSelector`."""
-        expressions = (
-            Expression(item.get("key", ""), item.get("operator", ""), tuple(item.get("values") or ()))
-            for item in raw.get("matchExpressions") or ()
-        )
-        return cls(match_labels=dict(raw.get("matchLabels") or {}), match_expressions=tuple(expressions))
-
-    def printed(self) -> dict[str, Any]:
-        """Print it; what is empty is left out."""
-        told: dict[str, Any] = {"matchLabels": dict(self.match_labels)} if self.match_labels else {}
-        if self.match_expressions:
-            told["matchExpressions"] = [
-                {"key": item.key, "operator": item.operator} | ({"values": list(item.values)} if item.values else {})
-                for item in self.match_expressions
-            ]
-        return told
 
 
 ALL_NODES = Selector()

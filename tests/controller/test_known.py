@@ -16,7 +16,8 @@ from conductor.model.fleet import (
     ProgramReport,
 )
 from conductor.model.fleet_rows import ProgramRow
-from conductor.model.fleet_strategy import ALL_NODES, Selector, Strategy
+from conductor.model.fleet_strategy import ALL_NODES, Strategy
+from conductor.model.labels import Selector
 from conductor.model.status import State
 from conductor.plan.fleet_world import Unresolved
 

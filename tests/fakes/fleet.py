@@ -22,7 +22,8 @@ from conductor.model.fleet import (
 )
 from conductor.model.fleet_rows import ProgramRow, RevisionRow, digest_of, revision_of
 from conductor.model.fleet_status import FleetStatus
-from conductor.model.fleet_strategy import ALL_NODES, Selector, Strategy
+from conductor.model.fleet_strategy import ALL_NODES, Strategy
+from conductor.model.labels import Selector
 from conductor.model.status import State
 from conductor.plan.fleet import FleetPlan, lacking, plan
 from conductor.plan.fleet_actions import (

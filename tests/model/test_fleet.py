@@ -21,8 +21,9 @@ from conductor.model.fleet import (
 )
 from conductor.model.fleet_rows import ProgramRow, RevisionRow, content_of, digest_of, revision_of
 from conductor.model.fleet_status import FleetCondition, FleetCounts, FleetFailure, FleetStatus, Phase
-from conductor.model.fleet_strategy import Expression, Selector, Share, Strategy
+from conductor.model.fleet_strategy import Share, Strategy
 from conductor.model.fleet_times import duration_of, moment_of, stamp_of
+from conductor.model.labels import Expression, Selector
 from conductor.model.status import State
 
 names = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?", fullmatch=True)

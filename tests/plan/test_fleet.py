@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from conductor.model.fleet import FINALIZER, KERNEL_PROGRAM, MOST_PROGRAMS, FleetKey
 from conductor.model.fleet_status import FleetStatus, Phase
-from conductor.model.fleet_strategy import Selector, Share, Strategy
+from conductor.model.fleet_strategy import Share, Strategy
+from conductor.model.labels import Selector
 from conductor.plan.fleet import plan
 from conductor.plan.fleet_actions import CreateNodeState, CreateRevision, WriteNodeState
 from tests.fakes.fleet import Fleet, up

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from conductor.model.fleet import FINALIZER
 from conductor.model.fleet_status import FleetStatus
-from conductor.model.fleet_strategy import Selector, Share, Strategy
+from conductor.model.fleet_strategy import Share, Strategy
+from conductor.model.labels import Selector
 from conductor.plan.fleet_actions import DeleteNodeState
 from conductor.plan.fleet_revisions import KEPT
 from tests.fakes.fleet import Fleet

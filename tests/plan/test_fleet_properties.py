@@ -9,7 +9,8 @@ from typing_extensions import override
 
 from conductor.model.fleet import KERNEL_PROGRAM, USER_PROGRAM, FleetKey, revision_name
 from conductor.model.fleet_rows import ProgramRow, digest_of
-from conductor.model.fleet_strategy import ALL_NODES, Selector, Share, Strategy
+from conductor.model.fleet_strategy import ALL_NODES, Share, Strategy
+from conductor.model.labels import Selector
 from conductor.model.status import State
 from tests.fakes.fleet import Fleet
 from tests.fakes.fleet_truth import judge
