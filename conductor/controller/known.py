@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TypeVar, assert_never
 
-from conductor.model.cluster import Resource
+from conductor.model.cluster import Resource, version_of
 from conductor.model.fleet import (
     CONTROLLER_REVISIONS,
     KERNEL_PROGRAM,
@@ -137,7 +137,7 @@ def _taken(rows: dict[str, Row] | dict[FleetKey, Row], name: str | FleetKey, row
 
 
 def _version(row: ProgramRow | NodeStateRow | RevisionRow) -> int:
-    return int(row.resource_version) if row.resource_version.isdecimal() else 0
+    return version_of(row.resource_version)
 
 
 def _differing(before: NodeStateRow | None, after: NodeStateRow | None) -> set[FleetKey]:

@@ -21,6 +21,7 @@ __all__ = [
     "Synced",
     "WatchCounts",
     "WatchEvent",
+    "version_of",
 ]
 
 Document: TypeAlias = dict[str, Any]
@@ -51,6 +52,11 @@ class Resource:
 
 
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
+
+
+def version_of(resource_version: str) -> int:
+    """Answer what orders the versions of one object; 0 where it has none."""
+    return int(resource_version) if resource_version.isdecimal() else 0
 
 
 class Key(NamedTuple):

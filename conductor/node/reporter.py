@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from conductor.errors import BudgetExceeded, ClusterConflict, ConductorError, NotFound
 from conductor.managers.bus import Bus
 from conductor.managers.program import ProgramManager
+from conductor.model.cluster import version_of
 from conductor.model.fleet import NODE_STATES, AgentReport, NodeStateRow
 from conductor.model.program import Source
 from conductor.plan.backoff import delay
@@ -60,7 +61,12 @@ class Reporter:
         """Why the last write failed; empty where it did not."""
 
     def holds(self, row: NodeStateRow | None) -> None:
-        """Take what the API server holds; None: no object, or nobody knows."""
+        """Take what the API server holds; None: no object, or nobody knows.
+
+        What a watch tells late, our own writes having overtaken it, is no news: written over, it would be a conflict.
+        """
+        if row is not None and self._row is not None and _version(row) < _version(self._row):
+            return
         self._row = row
         self._stir.set()
 
@@ -157,3 +163,7 @@ class Reporter:
         found = await self._cluster.get(NODE_STATES, row.name)
         if self._row is row:  # else the watch told meanwhile
             self._row = NodeStateRow.parse(found) if found is not None else None
+
+
+def _version(row: NodeStateRow) -> int:
+    return version_of(row.resource_version)

@@ -154,6 +154,17 @@ async def test_another_writer_in_between_is_read_again(world: NodeWorld) -> None
         assert node.reporter.counts.failures == 0
 
 
+async def test_what_a_watch_tells_late_is_not_written_over(world: NodeWorld) -> None:
+    async with world.running() as (_, node):
+        world.assign(world.user("one"))
+        late = world.told()
+        await until(lambda: world.rows() == {"one": "Running"} and node.reporter.counts.writes > 0)
+        before = world.writes
+        node.reporter.holds(late)
+        await asyncio.sleep(0.5)
+        assert (world.writes - before, node.reporter.counts.conflicts) == (0, 0)
+
+
 async def test_a_write_that_landed_unheard_is_not_made_again(world: NodeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[list[str]] = []
     replace_status = Cluster.replace_status
