@@ -72,7 +72,9 @@ FLEET_STATUS: Node = record(
 NODE_SPEC: Node = record(
     "What this node is to run: references only. Written by the agent that leads.",
     {
-        "programs": keyed(
+        # One writer writes a list whole: as a map, the server would keep an entry of managedFields for each field of
+        # each item, more than the items themselves take.
+        "programs": items(
             "Programs of this node.",
             record(
                 "A program and its revision.",
@@ -84,7 +86,6 @@ NODE_SPEC: Node = record(
                 },
                 required=("kind", "name", "revision", "hash"),
             ),
-            keys=("kind", "name"),
             most=PROGRAMS_PER_NODE,
         )
     },
@@ -103,7 +104,7 @@ NODE_STATUS: Node = record(
                 "ready": flag("Whether the agent has done what it was asked for at least once."),
             },
         ),
-        "programs": keyed(
+        "programs": items(
             "Programs of this node, one short row each.",
             record(
                 "Where a program stands.",
@@ -118,7 +119,6 @@ NODE_STATUS: Node = record(
                 },
                 required=("kind", "name", "state"),
             ),
-            keys=("kind", "name"),
             most=PROGRAMS_PER_NODE,
         ),
     },
