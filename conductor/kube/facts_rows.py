@@ -44,6 +44,7 @@ class Rows:
             claim=self._claim(document),
             labels=metadata.get("labels") or {},
             containers=dict(_containers(status)),
+            host_network=(document.get("spec") or {}).get("hostNetwork") is True,
         )
 
     def pod(self, document: Document) -> Claim | None:

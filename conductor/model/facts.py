@@ -12,6 +12,7 @@ __all__ = [
     "ContainerProcess",
     "HostFacts",
     "Interface",
+    "NodePods",
     "Owner",
     "Pod",
     "Workload",
@@ -69,6 +70,19 @@ class Pod:
     labels: Mapping[str, str] = field(default_factory=dict)
     containers: Mapping[str, str] = field(default_factory=dict)
     """Names by container id, of 64 hexadecimal digits."""
+    host_network: bool = False
+    """It has the network namespace of its node."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePods:
+    """The pods of this node, as a cluster tells of them; what it told last, while it is away."""
+
+    pods: tuple[Pod, ...] = ()
+    reason: str = ""
+    """Why none is known, in CamelCase; empty: they are known."""
+    problem: str = ""
+    """The same as a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +110,8 @@ class ContainerProcess:
     started: int
     """Clock ticks from boot to its start: tells it from a later process of the same number."""
     pod_uid: str = ""
+    host_network: bool = False
+    """It is in the network namespace of the host's first process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

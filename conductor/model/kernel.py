@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from conductor.model.ids import LinkId, MapId, Name, ProgramId
+from conductor.model.labels import Selector
 
 __all__ = [
     "OTHER_NAMESPACE",
@@ -88,8 +89,14 @@ class InterfaceSelector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSelector:
-    """Containers of this host: all of some pods, or some by their id. What matches either is chosen."""
+    """Containers of this host: those of pods by labels or by UID, or some by their id. What matches any is chosen."""
 
+    pods: Selector | None = None
+    """Pods by their labels; an empty selector takes all, None takes none."""
+    namespace: str = ""
+    """Namespace of `pods`; empty: all of them."""
+    container_names: tuple[str, ...] = ()
+    """Which containers of `pods`; empty: all."""
     pod_uids: tuple[str, ...] = ()
     container_ids: tuple[str, ...] = ()
     """64 hexadecimal digits each."""

@@ -67,6 +67,8 @@ GOOD = [
     link("XDP", {"interfaceSelector": {"interfacesDiscoveryConfig": {"allowedInterfaces": ["/veth.*/"]}}}),
     link("TCX", {"interfaceSelector": {"interfaces": ["eth0"]}, "direction": "Egress", "priority": 1.0}),
     link("UProbe", {"target": "libc", "offset": 0, "containers": {"containerIDs": ["containerd://" + "0" * 64]}}),
+    link("UProbe", {"target": "libc", "offset": 0, "containers": {"pods": {}, "containerNames": ["app"]}}),
+    link("XDP", {"interfaceSelector": {"interfaces": ["eth0"]}, "networkNamespaces": {"namespace": "a", "pods": {}}}),
     link("FEntry", {}, function="do_unlinkat"),
     document("UserProgram", {"source": {"builtin": "x"}}, namespace="passed-over", labels={"a/b": ""}),
 ]

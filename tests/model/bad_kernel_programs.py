@@ -364,36 +364,6 @@ KERNEL_PROGRAMS = (
         (("spec.programs[0].uprobe.links[0].containers", "Invalid value: give containers or containerPid, not both"),),
     ),
     Bad(
-        "containers of nothing",
-        link("UProbe", {**LIBC, "containers": {}}),
-        (
-            (
-                "spec.programs[0].uprobe.links[0].containers",
-                "Invalid value: selects nothing: give podUIDs or containerIDs",
-            ),
-        ),
-    ),
-    Bad(
-        "a pod's UID that is none",
-        link("UProbe", {**LIBC, "containers": {"podUIDs": ["x"]}}),
-        (
-            (
-                "spec.programs[0].uprobe.links[0].containers.podUIDs[0]",
-                "Invalid value: \"x\": spec.programs[0].uprobe.links[0].containers.podUIDs[0] in body should match '^([0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|[0-9A-Fa-f]{32})$'",
-            ),
-        ),
-    ),
-    Bad(
-        "a container's id that is none",
-        link("UProbe", {**LIBC, "containers": {"containerIDs": ["abc"]}}),
-        (
-            (
-                "spec.programs[0].uprobe.links[0].containers.containerIDs[0]",
-                "Invalid value: \"abc\": spec.programs[0].uprobe.links[0].containers.containerIDs[0] in body should match '^([a-z0-9-]+://)?[0-9a-f]{64}$'",
-            ),
-        ),
-    ),
-    Bad(
         "several at once",
         kernel(bytecode={"path": "a"}, mapOwner="A", writableMaps=["a b"]),
         (

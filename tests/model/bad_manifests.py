@@ -6,13 +6,14 @@ itself (that rules were not checked, causes without a field) is left out on both
 
 from __future__ import annotations
 
+from tests.model.bad_containers import CONTAINERS
 from tests.model.bad_kernel_programs import KERNEL_PROGRAMS
-from tests.model.bad_parts import LIBC, Bad, document, kernel, link, user
+from tests.model.bad_parts import ETH0, LIBC, Bad, document, kernel, link, user
 from tests.model.bad_user_programs import USER_PROGRAMS
 
 __all__ = ["BAD", "UNDECODABLE", "Bad", "document", "kernel", "link", "user"]
 
-BAD = (*USER_PROGRAMS, *KERNEL_PROGRAMS)
+BAD = (*USER_PROGRAMS, *KERNEL_PROGRAMS, *CONTAINERS)
 
 UNDECODABLE = (
     Bad("an unknown field", user(sorce=1), (("spec.sorce", 'unknown field "spec.sorce"'),)),
@@ -44,12 +45,22 @@ UNDECODABLE = (
         (("spec.programs[0].kretprobe.links[0].offset", 'unknown field "spec.programs[0].kretprobe.links[0].offset"'),),
     ),
     Bad(
-        "what bpfman selects pods by",
-        link("UProbe", {**LIBC, "containers": {"containerNames": ["a"]}}),
+        "names of containers for a network that they share",
+        link("TC", {"interfaceSelector": ETH0, "networkNamespaces": {"pods": {}, "containerNames": ["a"]}}),
         (
             (
-                "spec.programs[0].uprobe.links[0].containers.containerNames",
-                'unknown field "spec.programs[0].uprobe.links[0].containers.containerNames"',
+                "spec.programs[0].tc.links[0].networkNamespaces.containerNames",
+                'unknown field "spec.programs[0].tc.links[0].networkNamespaces.containerNames"',
+            ),
+        ),
+    ),
+    Bad(
+        "pods by what is no selector",
+        link("UProbe", {**LIBC, "containers": {"pods": {"app": "a"}}}),
+        (
+            (
+                "spec.programs[0].uprobe.links[0].containers.pods.app",
+                'unknown field "spec.programs[0].uprobe.links[0].containers.pods.app"',
             ),
         ),
     ),

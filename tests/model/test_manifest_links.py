@@ -23,6 +23,7 @@ from conductor.model.kernel import (
     UprobeLink,
     XdpLink,
 )
+from conductor.model.labels import Expression, Selector
 from conductor.model.manifest import manifest_of, parse_manifest
 
 ETH0 = {"interfaces": ["eth0"]}
@@ -93,6 +94,42 @@ def parse(type_: str, section: Any) -> KernelFunctionSpec:
             "TCX",
             {"interfaceSelector": ETH0, "direction": "egress", "networkNamespaces": {"podUIDs": [UID]}},
             TcxLink(interfaces=NAMED, direction=Direction.EGRESS, containers=ContainerSelector(pod_uids=(UID,))),
+        ),
+        (
+            "TCX",
+            {"interfaceSelector": ETH0, "direction": "egress", "networkNamespaces": {"pods": {}}},
+            TcxLink(interfaces=NAMED, direction=Direction.EGRESS, containers=ContainerSelector(pods=Selector())),
+        ),
+        (
+            "UProbe",
+            {
+                **LIBC,
+                "containers": {
+                    "namespace": "shop",
+                    "pods": {
+                        "matchLabels": {"app": "web", "old": ""},
+                        "matchExpressions": [
+                            {"key": "tier", "operator": "In", "values": ["a", ""]},
+                            {"key": "x", "operator": "Exists"},
+                        ],
+                    },
+                    "containerNames": ["app", "sidecar"],
+                    "podUIDs": [UID],
+                },
+            },
+            UprobeLink(
+                target="libc",
+                function="malloc",
+                containers=ContainerSelector(
+                    namespace="shop",
+                    pods=Selector(
+                        match_labels={"app": "web", "old": ""},
+                        match_expressions=(Expression("tier", "In", ("a", "")), Expression("x", "Exists")),
+                    ),
+                    container_names=("app", "sidecar"),
+                    pod_uids=(UID,),
+                ),
+            ),
         ),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from conductor.model.facts import ContainerProcess
 from conductor.model.ids import LinkId, Name, ProgramId
@@ -29,7 +30,7 @@ ETH0 = XdpLink(interfaces=InterfaceSelector(names=("eth0",)))
 PROBE = UprobeLink(target="/bin/x", function="f")
 
 
-def spec(link: XdpLink | UprobeLink, **selector: tuple[str, ...]) -> KernelProgramSpec:
+def spec(link: XdpLink | UprobeLink, **selector: Any) -> KernelProgramSpec:
     asked = replace(link, containers=ContainerSelector(**selector))
     type_ = KernelType.XDP if isinstance(link, XdpLink) else KernelType.UPROBE
     program = KernelFunctionSpec(name="f", type=type_, links=(asked,))

@@ -2,54 +2,18 @@
 
 from __future__ import annotations
 
-from conductor.model.schema.rules import DurationBetween, Matches, NeededFor, OnlyFor
-from conductor.model.schema.tree import Node, amount, flag, items, mapping, record, text, word
+from conductor.model.schema.labels import label_selector
+from conductor.model.schema.rules import DurationBetween, Matches
+from conductor.model.schema.tree import Node, amount, flag, record, text, word
 
 __all__ = ["KERNEL_UPDATE_STRATEGY", "NODE_SELECTOR", "USER_UPDATE_STRATEGY"]
 
-LABEL_KEY = r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
-LABEL_VALUE = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
 SHARE = "^(100|[1-9]?[0-9])%$"
 
-_EXPRESSION = record(
-    "What one label of a node must be.",
-    {
-        "key": text("Key of the label.", most=317, pattern=LABEL_KEY),
-        "operator": word("How the label is compared.", ("In", "NotIn", "Exists", "DoesNotExist")),
-        "values": items(
-            "Values for In and NotIn.",
-            text("A value.", most=63, least=0, pattern=LABEL_VALUE),
-            most=64,
-            least=1,
-        ),
-    },
-    required=("key", "operator"),
-    rules=(
-        NeededFor(
-            needed="values",
-            key="operator",
-            words=("In", "NotIn"),
-            message="operators In and NotIn need values",
-            field=".values",
-        ),
-        OnlyFor(
-            only="values",
-            key="operator",
-            words=("In", "NotIn"),
-            message="operators Exists and DoesNotExist take no values",
-            field=".values",
-        ),
-    ),
-)
-
-NODE_SELECTOR: Node = record(
+NODE_SELECTOR: Node = label_selector(
     "Nodes that run it, by their labels; all of them where this is left out. Readiness plays no part.",
-    {
-        "matchLabels": mapping(
-            "Labels and the values they must have.", text("A value.", most=63, least=0, pattern=LABEL_VALUE), most=64
-        ),
-        "matchExpressions": items("Demands that must all hold.", _EXPRESSION, most=64),
-    },
+    of="node",
+    most=64,
 )
 
 _TYPES = ("Overlap", "Recreate")

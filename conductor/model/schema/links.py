@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from conductor.model.kernel import OTHER_NAMESPACE, Direction, KernelType
+from conductor.model.schema.containers import CONTAINERS, NETWORK_NAMESPACES
 from conductor.model.schema.rules import (
     AnyOf,
     Begins,
@@ -73,27 +74,6 @@ _INTERFACES = record(
 )
 
 
-def _containers(about: str) -> Node:
-    fields = {
-        "podUIDs": items(
-            "Pods by their UID (metadata.uid): all their containers.",
-            text(
-                "A UID.",
-                most=36,
-                pattern="^([0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|[0-9A-Fa-f]{32})$",
-            ),
-            most=64,
-        ),
-        "containerIDs": items(
-            "Containers by their id (status.containerStatuses[].containerID), with or without containerd://.",
-            text("An id.", most=128, pattern="^([a-z0-9-]+://)?[0-9a-f]{64}$"),
-            most=64,
-        ),
-    }
-    nothing = AnyOf(fields=("podUIDs", "containerIDs"), message="selects nothing: give podUIDs or containerIDs")
-    return record(about, fields, rules=(nothing,))
-
-
 _NET: Mapping[str, Node] = {
     "interfaceSelector": _INTERFACES,
     "priority": integer("Order among programs of one interface: lower runs first.", most=1000, default=1000),
@@ -102,7 +82,7 @@ _NET: Mapping[str, Node] = {
         most=4096,
         rules=(Begins(prefix="/", message="must be absolute, like /run/netns/NAME"),),
     ),
-    "networkNamespaces": _containers("Containers whose network namespaces hold the interfaces."),
+    "networkNamespaces": NETWORK_NAMESPACES,
 }
 _DIRECTION = word(
     "Direction of the packets.", [*(d.value.capitalize() for d in Direction), *(d.value for d in Direction)]
@@ -171,7 +151,7 @@ _UPROBE = record(
         "offset": integer("Bytes from the symbol; without one, from the beginning of the file.", most=(1 << 53) - 1),
         "pid": integer("The one process that is watched; all of them where this is left out.", least=1),
         "containerPid": integer("A process of the container that holds the target, by its id on the host.", least=1),
-        "containers": _containers("Containers that hold the target."),
+        "containers": CONTAINERS,
     },
     required=("target",),
     rules=(
