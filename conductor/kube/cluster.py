@@ -27,6 +27,7 @@ WITHIN = 10.0
 PAGE = 30.0
 """Seconds for each chunk of a list."""
 MERGE = "application/merge-patch+json"
+APPLY = "application/apply-patch+yaml"  # JSON is YAML
 
 
 class Cluster:
@@ -125,10 +126,13 @@ class Cluster:
         )
         return watch.telling()
 
-    async def create(self, resource: Resource, document: Document, *, within: float = WITHIN) -> Document:
-        """Make an object. Raises `AlreadyExists`."""
+    async def create(
+        self, resource: Resource, document: Document, *, dry_run: bool = False, within: float = WITHIN
+    ) -> Document:
+        """Make an object, or with `dry_run` have it judged alone. Raises `AlreadyExists`."""
         namespace, name = document["metadata"].get("namespace", ""), document["metadata"].get("name", "")
-        request = Request(method="POST", path=resource.path(namespace), body=_json(document))
+        query = (("dryRun", "All"),) if dry_run else ()
+        request = Request(method="POST", path=resource.path(namespace), query=query, body=_json(document))
         return await self._asking.document(request, _doing("create", resource, namespace, name), within=within)
 
     async def update(self, resource: Resource, document: Document, *, within: float = WITHIN) -> Document:
@@ -153,6 +157,16 @@ class Cluster:
         path = resource.path(namespace, name, subresource)
         request = Request(method="PATCH", path=path, body=_json(change), content_type=MERGE)
         return await self._asking.document(request, _doing("patch", resource, namespace, name), within=within)
+
+    async def apply(
+        self, resource: Resource, document: Document, *, manager: str, within: float = WITHIN
+    ) -> Document:
+        """Make or change an object to hold this (server-side apply), whoever else holds its fields; `manager` then does."""
+        namespace, name = document["metadata"].get("namespace", ""), document["metadata"]["name"]
+        query = (("fieldManager", manager), ("force", "true"))
+        path = resource.path(namespace, name)
+        request = Request(method="PATCH", path=path, query=query, body=_json(document), content_type=APPLY)
+        return await self._asking.document(request, _doing("apply", resource, namespace, name), within=within)
 
     async def delete(
         self,
