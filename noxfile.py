@@ -134,18 +134,19 @@ def cluster(session: nox.Session) -> None:
     checked(session, "-m", "cluster", "--ignore=tests/chart", variables=variables)
 
 
-def _cluster_parts(session: nox.Session) -> Path:
-    """The folder with a real API server, etcd, kubectl and Helm."""
+def _cluster_parts(session: nox.Session, *more: str) -> Path:
+    """The folder with a real API server, etcd, kubectl, Helm, and more parts by name."""
     from tests.cluster.install import ETCD, HELM, PARTS, VERSION  # noqa: PLC0415 - only these sessions need it
 
     if assets := os.environ.get("KUBEBUILDER_ASSETS", ""):
         folder = Path(assets)
-        if missing := [name for name in PARTS if not (folder / name).is_file()]:
+        if missing := [name for name in (*PARTS, *more) if not (folder / name).is_file()]:
             session.error(f"KUBEBUILDER_ASSETS={folder} has no {', '.join(missing)}")
         session.log("with the parts in %s", folder)
     else:
         # As the user who called, so that the cache is theirs.
-        said = session.run(PYTHON, "-m", "tests.cluster.install", external=True, silent=True)
+        command = (PYTHON, "-m", "tests.cluster.install", *PARTS, *more)
+        said = session.run(*command, external=True, silent=True)
         folder = Path(str(said).strip().splitlines()[-1])
         session.log("with Kubernetes %s, etcd %s and Helm %s in %s", VERSION, ETCD, HELM, folder)
     return folder
@@ -158,14 +159,36 @@ def image(session: nox.Session) -> None:
 
     debian(session, *KERNEL_PACKAGES, *PACKAGES, "runc")
     parts = _cluster_parts(session)
+    variables = (f"KUBEBUILDER_ASSETS={parts}", f"CONDUCTOR_IMAGE={_image(session)}")
+    checked(session, "-m", "image", *session.posargs, variables=variables)
+
+
+def _image(session: nox.Session) -> Path:
+    """The folder of the image of this tree."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     root = [] if os.geteuid() == 0 else ["sudo", "--preserve-env=PATH"]
     command = (*root, "env", f"XDG_CACHE_HOME={cache}", PYTHON, "-m", "tests.image.install")
     built = Path(str(session.run(*command, external=True, silent=True)).strip().splitlines()[-1])
     packed = len(zlib.compress((built / "image.tar").read_bytes(), 6))
     session.log("%s: %.0f MB, %.0f MB packed", built, (built / "image.tar").stat().st_size / 1e6, packed / 1e6)
-    variables = (f"KUBEBUILDER_ASSETS={parts}", f"CONDUCTOR_IMAGE={built}")
-    checked(session, "-m", "image", *session.posargs, variables=variables)
+    return built
+
+
+@nox.session
+def node(session: nox.Session) -> None:
+    """Install the chart on a whole cluster of one node with real pods, and break it; CONDUCTOR_DAY=500 for a long day."""
+    from tests.image.install import PACKAGES  # noqa: PLC0415 - only this session needs it
+    from tests.real_node.install import KUBERNETES, VERSIONS  # noqa: PLC0415 - as above
+    from tests.real_node.install import PACKAGES as OWN  # noqa: PLC0415 - as above
+
+    debian(session, *KERNEL_PACKAGES, *PACKAGES, *OWN)
+    kubernetes = _cluster_parts(session, *KUBERNETES)
+    said = session.run(PYTHON, "-m", "tests.real_node.install", external=True, silent=True)
+    parts = str(said).strip().splitlines()[-1]
+    session.log("with %s in %s", ", ".join(f"{name} {version}" for name, version in VERSIONS.items()), parts)
+    variables = [f"KUBEBUILDER_ASSETS={kubernetes}", f"CONDUCTOR_NODE_PARTS={parts}"]
+    variables += [f"CONDUCTOR_IMAGE={_image(session)}", f"CONDUCTOR_DAY={os.environ.get('CONDUCTOR_DAY', '40')}"]
+    checked(session, "-m", "node", *(session.posargs or ("tests/real_node", "-s")), variables=tuple(variables))
 
 
 @nox.session

@@ -61,13 +61,18 @@ class Authority:
         (folder / "ca.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         return cls(folder, key, certificate)
 
-    def issue(self, stem: str, common_name: str, group: str = "", *, server: bool = False) -> tuple[Path, Path]:
-        """Sign a certificate; answers the paths of it and its key."""
+    def issue(
+        self, stem: str, common_name: str, group: str = "", *, server: bool = False, addresses: tuple[str, ...] = ()
+    ) -> tuple[Path, Path]:
+        """Sign a certificate, for loopback and these addresses; answers the paths of it and its key."""
         paths = self.folder / f"{stem}.crt", self.folder / f"{stem}.key"
         key = private_key(paths[1])
         use = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
         names = x509.SubjectAlternativeName(
-            [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+            [
+                x509.DNSName("localhost"),
+                *(x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", *addresses)),
+            ]
         )
         builder = (
             _builder(_name(common_name, group), self.certificate.subject, key)

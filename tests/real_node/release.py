@@ -1,0 +1,89 @@
+"""A release of the chart on the testbed's node: installed, asked, looked at in the kernel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.node import Series, bpftool
+from tests.real_node.testbed import NODE, Cluster, Document
+
+__all__ = ["CHART", "EXAMPLES", "NAME", "NAMESPACE", "Release"]
+
+CHART = Path(__file__).parents[2] / "charts" / "ebpfconductor"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NAME, NAMESPACE = "ebpfconductor", "ebpf"
+RUN = "/run/ebpfconductor"
+
+
+class Release:
+    """The chart installed on the node, as users have it."""
+
+    def __init__(self, *, cluster: Cluster) -> None:
+        self.cluster = cluster
+
+    def install(self, *words: str) -> None:
+        """Install or upgrade, and wait until the pod of now is ready."""
+        words = ("--namespace", NAMESPACE, "--create-namespace", *words)
+        self.cluster.helm("upgrade", "--install", NAME, str(CHART), *words)
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until the DaemonSet's pod of now is ready."""
+        words = ("rollout", "status", f"daemonset/{NAME}", "--timeout=90s")
+        done = self.cluster.kubectl("-n", NAMESPACE, *words, check=False)
+        assert "successfully rolled out" in done, done + self.cluster.story()
+
+    def uninstall(self) -> str:
+        """Uninstall; answers what Helm said."""
+        return self.cluster.helm("uninstall", NAME, "--namespace", NAMESPACE)
+
+    # --- what is told ------------------------------------------------------------------------------------------------
+
+    @property
+    def pod(self) -> Document:
+        """The DaemonSet's pod that is not about to end."""
+        found = self.cluster.items("pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/name=ebpfconductor")
+        (pod,) = [one for one in found if "deletionTimestamp" not in one["metadata"]]
+        return pod
+
+    def states(self) -> dict[str, str]:
+        """State and reason of programs, as the cluster knows them."""
+        rows = self.cluster.get("nodestate", NODE).get("status", {}).get("programs") or ()
+        return {row["name"]: " ".join(filter(None, (row["state"], row.get("reason", "")))) for row in rows}
+
+    def until(self, seconds: float = 60, /, **states: str) -> None:
+        """Wait until exactly this is told."""
+        self.cluster.until(lambda: self.states() == {n.replace("_", "-"): s for n, s in states.items()}, "so", seconds)
+
+    def series(self, query: str = "") -> Series:
+        """The page of metrics."""
+        found: Series = {}
+        for family in text_string_to_metric_families(self.cluster.page(f"/metrics{query}")):
+            for sample in family.samples:
+                found[sample.name, tuple(sorted(sample.labels.items()))] = sample.value
+        return found
+
+    def ready(self) -> bool:
+        """Whether the agent says so."""
+        return "ok" in self.cluster.page("/readyz")
+
+    def inside(self, container: str, *words: str) -> str:
+        """Run a command in a container of the pod."""
+        return self.cluster.kubectl(
+            "exec", "-n", NAMESPACE, self.pod["metadata"]["name"], "-c", container, "--", *words
+        )
+
+    # --- what is there -----------------------------------------------------------------------------------------------
+
+    def pins(self, kind: str = "") -> set[str]:
+        """Pins of ours on the node, of programs, links or maps."""
+        root = self.cluster.machine.seen(RUN) / "bpf"
+        paths = [path for path in (root / kind).rglob("*") if path.is_file() and path.suffix != ".debug"]
+        return {str(path.relative_to(root)) for path in paths}
+
+    def programs(self) -> set[int]:
+        """Kernel ids of our programs that the kernel still has."""
+        pinned = {int(name.rsplit("/", 1)[1]) for name in self.pins("programs")}
+        return pinned & {program["id"] for program in bpftool("prog")}
