@@ -201,6 +201,7 @@ def kernel_half(
         publish=ground.bus.publish,
         clock=time.time,
         layouts=map_layouts,
+        netns=str(ground.config.road.netns) if ground.config.road.netns else None,
     )
 
 

@@ -124,6 +124,9 @@ class Config:
     pin_prefix: tuple[tuple[Path, Path], ...] = _setting(
         values.prefixes, (), "The daemon's path prefix FROM is TO as the agent sees it.", "FROM=TO", many=True
     )
+    link_netns: Path | None = _setting(
+        values.path_or_none, None, "Network namespace of links that name none, as the daemon sees it.", "FILE"
+    )
     keep: bool = _setting(values.switch, False, "Leave kernel programs attached when `conductor up` ends.")
 
     @classmethod
@@ -164,6 +167,7 @@ class Config:
             loader_socket=self.loader_socket,
             bpffs=self.bpffs,
             pin_prefix=self.pin_prefix,
+            netns=self.link_netns,
         )
 
     @property

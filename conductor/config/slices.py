@@ -35,6 +35,7 @@ class RoadConfig:
     loader_socket: Path
     bpffs: Path
     pin_prefix: tuple[tuple[Path, Path], ...]
+    netns: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

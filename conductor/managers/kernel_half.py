@@ -91,12 +91,14 @@ class KernelHalf:
         publish: Callable[[Event], Awaitable[None]],
         clock: Callable[[], float],
         layouts: MapLayouts | None = None,
+        netns: str | None = None,
         resync: float = RESYNC_SECONDS,
         jitter: Callable[[], float] = random.random,
     ) -> AsyncIterator[Self]:
         """Work while the body runs. Leaving it touches nothing that is loaded: a later agent adopts it.
 
         `layouts` tells whether a new version may take over maps; without it the daemon compares types and sizes.
+        `netns` is where links go that name no network namespace; None: the daemon's own.
         """
         counters = KernelCounters()
         announcer = Announcer(publish=publish)
@@ -129,6 +131,7 @@ class KernelHalf:
                 interfaces=interfaces,
                 containers=containers,
                 counters=counters,
+                netns=netns,
             ),
             counters=counters,
             strays=strays,

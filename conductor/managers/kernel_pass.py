@@ -20,6 +20,7 @@ from conductor.model.ids import Name
 from conductor.model.kernel import Bytecode
 from conductor.model.status import State
 from conductor.plan.kernel import Action, AttachLink, DetachLink, Forget, KernelPlan, Replace, Unload, Wait, plan
+from conductor.plan.kernel_home import at_home
 from conductor.plan.kernel_links import Unmatched, needs_containers, needs_interfaces, resolve, selectors_of
 from conductor.plan.kernel_sets import KernelWant, LinkRecord, LinkWant, LoadedSet
 from conductor.ports import Containers, InterfaceSource
@@ -74,8 +75,9 @@ class KernelPass:
         interfaces: InterfaceSource,
         containers: Containers,
         counters: KernelCounters,
+        netns: str | None = None,
     ) -> None:
-        self._counters, self._containers = counters, containers
+        self._counters, self._containers, self._netns = counters, containers, netns
         self._entries, self._hands, self._records = entries, hands, records
         self._objects, self._interfaces = objects, interfaces
 
@@ -143,7 +145,7 @@ class KernelPass:
             if needs_containers(spec):
                 raise processes
             processes = ()
-        links, found.unmatched[spec.name] = resolve(spec, interfaces, processes)
+        links, found.unmatched[spec.name] = resolve(at_home(spec, self._netns), interfaces, processes)
         return KernelWant(
             spec=spec, path=entry.path, digest=entry.digest, generation=entry.wish.generation, links=links
         )
