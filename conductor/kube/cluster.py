@@ -158,9 +158,7 @@ class Cluster:
         request = Request(method="PATCH", path=path, body=_json(change), content_type=MERGE)
         return await self._asking.document(request, _doing("patch", resource, namespace, name), within=within)
 
-    async def apply(
-        self, resource: Resource, document: Document, *, manager: str, within: float = WITHIN
-    ) -> Document:
+    async def apply(self, resource: Resource, document: Document, *, manager: str, within: float = WITHIN) -> Document:
         """Make or change an object to hold this (server-side apply), whoever else holds its fields; `manager` then does."""
         namespace, name = document["metadata"].get("namespace", ""), document["metadata"]["name"]
         query = (("fieldManager", manager), ("force", "true"))

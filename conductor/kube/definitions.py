@@ -13,6 +13,8 @@ __all__ = ["DEFINITIONS", "apply"]
 DEFINITIONS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", namespaced=False)
 WITHIN = 60.0
 """Seconds until the API server serves what was written."""
+MANAGER = "helm"
+"""In whose name we write: of another's fields Helm would refuse to install a later version over kinds that were kept."""
 _TRIES = 5
 _PAUSE = 0.2
 
@@ -36,13 +38,9 @@ async def apply(cluster: Cluster, definition: Document) -> str:
 
 async def _written(cluster: Cluster, name: str, definition: Document) -> str:
     found = await cluster.get(DEFINITIONS, name)
+    written = await cluster.apply(DEFINITIONS, definition, manager=MANAGER)
     if found is None:
-        await cluster.create(DEFINITIONS, definition)
         return "created"
-    wished = {**found, "spec": {**definition["spec"]}}
-    if conversion := found["spec"].get("conversion"):  # the server's own default; ours says nothing of it
-        wished["spec"].setdefault("conversion", conversion)
-    written = await cluster.update(DEFINITIONS, wished)
     before, after = (document["metadata"]["generation"] for document in (found, written))
     return "unchanged" if before == after else "changed"
 

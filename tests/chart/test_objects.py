@@ -177,9 +177,10 @@ def test_kinds_are_removed_after_an_uninstall_only_where_that_is_wished() -> Non
     def finish(documents: list[Document]) -> list[str]:
         return list(named(documents, "Job", "-finish")["spec"]["template"]["spec"]["containers"][0]["args"])
 
-    assert finish(rendered()) == ["withdraw", "--finish"]
+    policy = "--policy=ours-ebpfconductor-leader"
+    assert finish(rendered()) == ["withdraw", "--finish", policy]
     removing = rendered({"crds": {"keep": False}})
-    assert finish(removing) == ["withdraw", "--finish", "--kinds"]
+    assert finish(removing) == ["withdraw", "--finish", policy, "--kinds"]
     groups = [
         [g for rule in named(d, "ClusterRole", "-finish")["rules"] for g in rule["apiGroups"]]
         for d in (rendered(), removing)
@@ -189,3 +190,21 @@ def test_kinds_are_removed_after_an_uninstall_only_where_that_is_wished() -> Non
 
 def test_the_agents_memory_has_room_for_a_leader() -> None:
     assert container(rendered(), "agent")["resources"]["limits"] == {"memory": "512Mi"}
+
+
+def test_links_go_to_the_hosts_interfaces_whatever_network_the_agent_has() -> None:
+    word = "--link-netns=/proc/1/ns/net"
+    assert pod(rendered())["hostNetwork"] is True
+    assert word not in container(rendered(), "agent")["args"]
+    for road in ({}, VARIANTS["bpfman"], VARIANTS["host-bpfman"]):
+        documents = rendered({**road, "hostNetwork": False})
+        assert pod(documents)["hostNetwork"] is False
+        assert pod(documents)["hostPID"] is True, "else that process is another"
+        assert word in container(documents, "agent")["args"]
+
+
+def test_the_test_runs_where_agents_run() -> None:
+    where = {"nodeSelector": {"a": "b"}, "affinity": {"nodeAffinity": {}}, "tolerations": [{"operator": "Exists"}]}
+    documents = rendered(where)
+    assert {name: named(documents, "Pod")["spec"][name] for name in where} == where
+    assert {name: pod(documents)[name] for name in where} == where

@@ -73,7 +73,8 @@ def test_installed_upgraded_and_uninstalled(testbed: Testbed, errands: Errands) 
     bed.kubectl("delete", "up/released", "--timeout=20s")
 
 
-def test_installed_again_it_leads_again(testbed: Testbed, errands: Errands) -> None:
+@pytest.mark.usefixtures("errands")
+def test_installed_again_it_leads_again(testbed: Testbed) -> None:
     """An API server that forgot our policies once goes on with the Lease that it saw last: that must be none."""
     bed = testbed
     for _ in range(2):

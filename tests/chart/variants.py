@@ -42,6 +42,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "podAnnotations": {"c": "d"},
         "podLabels": {"e": "f"},
         "monitoring": {"podMonitor": {"enabled": True, "labels": {"g": "h"}}, "serviceMonitor": {"enabled": True}},
+        "dashboards": {
+            "enabled": True,
+            "labels": {"grafana_dashboard": "yes"},
+            "annotations": {"grafana_folder": "eBPF"},
+        },
         "networkPolicy": {"enabled": True, "from": [{"namespaceSelector": {}}]},
     },
 }
