@@ -48,8 +48,10 @@ class Reporter:
         programs: ProgramManager,
         bus: Bus,
         agent: Callable[[], AgentReport],
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._cluster, self._programs, self._bus, self._agent = cluster, programs, bus, agent
+        self._look_seconds = look_seconds
         self._row: NodeStateRow | None = None
         self._assigned: Assignments | None = None
         self._telling = Telling()
@@ -104,7 +106,8 @@ class Reporter:
                 await self._write()
                 continue
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS if due is None else min(LOOK_SECONDS, due - loop.time())):
+                longest = self._look_seconds
+                async with asyncio.timeout(longest if due is None else min(longest, due - loop.time())):
                     await self._stir.wait()
             await asyncio.sleep(GATHER_SECONDS)
 
@@ -149,8 +152,8 @@ class Reporter:
                 return
             self.counts.writes += 1
             self._telling.wrote(asyncio.get_running_loop().time())
-            if self._row is row:
-                self._row = NodeStateRow.parse(answer)
+            if self._row is not None:  # else it was deleted meanwhile
+                self.holds(NodeStateRow.parse(answer))
             return
         raise ClusterConflict(f"it changed {CONFLICTS} times between being read and written; trying again later")
 
@@ -161,8 +164,10 @@ class Reporter:
 
     async def _read_again(self, row: NodeStateRow) -> None:
         found = await self._cluster.get(NODE_STATES, row.name)
-        if self._row is row:  # else the watch told meanwhile
+        if self._row is row:
             self._row = NodeStateRow.parse(found) if found is not None else None
+        elif found is not None and self._row is not None:  # the watch told meanwhile
+            self.holds(NodeStateRow.parse(found))
 
 
 def _version(row: NodeStateRow) -> int:
