@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 
 from conductor.controller.counts import ControllerCounts
-from conductor.controller.hands import Hands, concerned
+from conductor.controller.hands import Hands
 from conductor.controller.images import Digests, Resolver
 from conductor.controller.known import NODE, Known
 from conductor.controller.pace import Pace
@@ -18,7 +18,7 @@ from conductor.controller.watches import Watches
 from conductor.errors import ConductorError, LeadershipLost
 from conductor.model.fleet import FleetKey
 from conductor.plan.fleet import FleetPlan, lacking, plan
-from conductor.plan.fleet_actions import CreateNodeState, DeleteNodeState, FleetAction, WriteNodeState, WriteStatus
+from conductor.plan.fleet_actions import FleetAction, WriteStatus
 from conductor.plan.fleet_revisions import target_of
 from conductor.ports import Cluster
 
@@ -32,8 +32,8 @@ COUNTS_PER_SECOND = 10
 REREAD_AFTER = 1.0
 NODES_AT_ONCE = 100
 """Nodes that one pass writes: about 2 s of it, after which what went wrong meanwhile is looked at."""
-MUCH = 5_000
-"""Programs times nodes whose decision is made beside the loop: about 50 ms of it."""
+MUCH = 50_000
+"""Programs times nodes whose decision is made beside the loop: about 30 ms of it."""
 
 
 async def control(
@@ -129,7 +129,8 @@ class _Controller:
         for key, moment in decided.later.items():
             self._queue.add([key], after=max(0.0, moment - self._wall()))
         touched, failed = await self._hands.perform(self._due(decided.actions))
-        self._queue.add(touched)
+        nodes = {FleetKey(NODE, name) for name in decided.more_nodes}
+        self._queue.add(touched | (decided.more | nodes) - failed)
         for key in failed:
             self._queue.failed(key)
         for key in keys - failed:
@@ -137,7 +138,7 @@ class _Controller:
 
     async def _decided(self, programs: Collection[FleetKey], nodes: Collection[str]) -> FleetPlan:
         began = time.perf_counter()
-        decide = partial(plan, now=self._wall(), programs=programs, nodes=nodes)
+        decide = partial(plan, now=self._wall(), programs=programs, nodes=nodes, most=NODES_AT_ONCE)
         if len(programs) * len(self._known.nodes) > MUCH:
             # The agent's loop goes on meanwhile; what changes during the decision is found by guarded writes.
             decided = await asyncio.to_thread(decide, self._known.world().copied())
@@ -151,19 +152,8 @@ class _Controller:
         return decided
 
     def _due(self, actions: Collection[FleetAction]) -> list[FleetAction]:
-        """Leave out what has its turn later: statuses that would come too often, and nodes past a pass's share."""
-        due: list[FleetAction] = []
-        nodes = 0
-        for action in actions:
-            if isinstance(action, WriteStatus) and not self._may_say(action):
-                continue
-            if isinstance(action, CreateNodeState | WriteNodeState | DeleteNodeState):
-                nodes += 1
-                if nodes > NODES_AT_ONCE:
-                    self._queue.add(concerned(action))
-                    continue
-            due.append(action)
-        return due
+        """Leave out statuses that would come too often: their turn is later."""
+        return [action for action in actions if not isinstance(action, WriteStatus) or self._may_say(action)]
 
     def _may_say(self, action: WriteStatus) -> bool:
         """Whether a status goes now; one that differs in counts alone waits."""

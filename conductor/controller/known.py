@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar, assert_never
 
@@ -20,6 +20,7 @@ from conductor.model.fleet import (
     NodeStateRow,
 )
 from conductor.model.fleet_rows import ProgramRow, RevisionRow
+from conductor.plan.fleet_census import Census, Sight
 from conductor.plan.fleet_world import FleetWorld, Wish
 
 __all__ = ["NODE", "WATCHED", "AnyRow", "Known", "name_of"]
@@ -58,6 +59,7 @@ class Known:
         self.wishes: dict[FleetKey, Wish] = {}
         self.crowded: set[FleetKey] = set()
         """Programs that wait for room on a node."""
+        self.census = Census()
 
     def world(self) -> FleetWorld:
         """Answer it all for one decision: not a copy."""
@@ -67,19 +69,18 @@ class Known:
             states=self.states,
             revisions=self.revisions,
             wishes=self.wishes,
+            census=self.census,
         )
 
     def learn(self, row: AnyRow) -> set[FleetKey]:
         """Take a row in unless a newer one is there; answers whom it concerns."""
         match row:
             case NodeRow():
-                before, self.nodes[row.name] = self.nodes.get(row.name), row
-                return self._by_node(before, row)
+                return self._see_node(row.name, row)
             case ProgramRow():
                 return self._learn_program(row)
             case NodeStateRow():
-                old = self.states.get(row.name)
-                return self._by_state(old, row) if _taken(self.states, row.name, row) else set()
+                return self._see_state(row.name, row)
             case RevisionRow():
                 return {row.key} if _taken(self.revisions, row.name, row) else set()
             case _:
@@ -88,18 +89,19 @@ class Known:
     def lose(self, resource: Resource, name: str) -> set[FleetKey]:
         """Take a row out; answers whom it concerns."""
         if resource == NODES:
-            node = self.nodes.pop(name, None)
-            return self._by_node(node, None) if node else set()
+            return self._see_node(name, None) if name in self.nodes else set()
         if resource == NODE_STATES:
-            state = self.states.pop(name, None)
-            return self._by_state(state, None) if state else set()
+            return self._see_state(name, None) if name in self.states else set()
         if resource == CONTROLLER_REVISIONS:
             revision = self.revisions.pop(name, None)
             return {revision.key} if revision else set()
         key = FleetKey(KERNEL_PROGRAM if resource == KERNEL_PROGRAMS else USER_PROGRAM, name)
         self.wishes.pop(key, None)
         self.crowded.discard(key)
-        return {key} if self.programs.pop(key, None) else set()
+        if self.programs.pop(key, None) is None:
+            return set()
+        self.census.choose(key, None, self.nodes, self.states)
+        return {key}
 
     def _learn_program(self, row: ProgramRow) -> set[FleetKey]:
         before = self.programs.get(row.key)
@@ -109,52 +111,46 @@ class Known:
             row = replace(row, deleted_at=min(row.deleted_at, seen))
         if before is not None and (before.spec_hash, before.uid) != (row.spec_hash, row.uid):
             self.wishes.pop(row.key, None)
-        return {row.key} if _taken(self.programs, row.key, row) else set()
+        if not _taken(self.programs, row.key, row):
+            return set()
+        self.census.choose(row.key, row.selector, self.nodes, self.states)
+        return {row.key}
 
-    def _by_node(self, before: NodeRow | None, after: NodeRow | None) -> set[FleetKey]:
+    def _see_node(self, name: str, after: NodeRow | None) -> set[FleetKey]:
+        before, state = self.nodes.get(name), self.states.get(name)
+        _keep(self.nodes, name, after)
+        self.census.see(name, Sight(before, state), Sight(after, state))
         there = [row for row in (before, after) if row is not None]
-        name = there[0].name
         meant = {key for key, row in self.programs.items() if any(row.selector.matches(node.labels) for node in there)}
-        state = self.states.get(name)
         return {FleetKey(NODE, name)} | meant | ({item.key for item in state.spec} if state else set())
 
-    def _by_state(self, before: NodeStateRow | None, after: NodeStateRow | None) -> set[FleetKey]:
-        there = [row for row in (before, after) if row is not None]
-        touched = _differing(before, after) | self.crowded
+    def _see_state(self, name: str, after: NodeStateRow | None) -> set[FleetKey]:
+        before, node = self.states.get(name), self.nodes.get(name)
+        if after is None:
+            del self.states[name]
+        elif not _taken(self.states, name, after):
+            return set()
+        touched = self.census.see(name, Sight(node, before), Sight(node, after)) | self.crowded
         touched |= {key for key, row in self.programs.items() if row.deleting}
-        touched |= {item.key for row in there for item in row.spec if item.key not in self.programs}
-        return touched if before and after else touched | {FleetKey(NODE, there[0].name)}
+        return touched if before and after else touched | {FleetKey(NODE, name)}
+
+
+def _keep(rows: dict[str, NodeRow], name: str, row: NodeRow | None) -> None:
+    if row is None:
+        del rows[name]
+    else:
+        rows[name] = row
 
 
 def _taken(rows: dict[str, Row] | dict[FleetKey, Row], name: str | FleetKey, row: Row) -> bool:
     """Put a row in place unless it is older than the one there, or the same; what we wrote is known before it is told."""
     kept: dict[str | FleetKey, Row] = rows  # type: ignore[assignment]
     before = kept.get(name)
-    if before is not None and (before == row or _version(row) < _version(before)):
+    if before is not None and _version(row) < _version(before):
         return False
-    kept[name] = row
-    return True
+    kept[name] = row  # the watch keeps this very one, where it is the same
+    return before != row
 
 
 def _version(row: ProgramRow | NodeStateRow | RevisionRow) -> int:
     return version_of(row.resource_version)
-
-
-def _differing(before: NodeStateRow | None, after: NodeStateRow | None) -> set[FleetKey]:
-    """Programs of which a node has or says something else than before."""
-    told = [_pairs(row) for row in (before, after)]
-    found = {key for key in {*told[0], *told[1]} if told[0].get(key) != told[1].get(key)}
-    if before and after and _is_fresh(after) and not _is_fresh(before):
-        found |= {item.key for item in after.observed}
-    return found
-
-
-def _pairs(row: NodeStateRow | None) -> dict[FleetKey, tuple[object, object]]:
-    if row is None:
-        return {}
-    keys: Iterable[FleetKey] = {*(item.key for item in row.spec), *(item.key for item in row.observed)}
-    return {key: (row.assigned(key), row.reported(key)) for key in keys}
-
-
-def _is_fresh(row: NodeStateRow) -> bool:
-    return row.observed_generation >= row.generation

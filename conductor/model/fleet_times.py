@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 __all__ = ["duration_of", "moment_of", "stamp_of"]
 
@@ -19,8 +20,11 @@ def stamp_of(moment: float) -> str:
 
 def moment_of(text: object) -> float:
     """Answer Unix seconds; 0 for what is absent or no time."""
-    if not isinstance(text, str):
-        return 0.0
+    return _moment(text) if isinstance(text, str) else 0.0
+
+
+@lru_cache(maxsize=4096)  # many programs and nodes change in the same second, and share its number then
+def _moment(text: str) -> float:
     try:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):

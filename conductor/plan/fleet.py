@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from conductor.model.fleet import FINALIZER, FleetKey
-from conductor.model.fleet_rows import ProgramRow, RevisionRow
+from conductor.model.fleet_rows import ProgramRow
 from conductor.model.fleet_status import Phase
 from conductor.plan.fleet_actions import (
     AddFinalizer,
@@ -24,12 +24,13 @@ from conductor.plan.fleet_actions import (
     WriteNodeState,
     WriteStatus,
 )
+from conductor.plan.fleet_census import Among
 from conductor.plan.fleet_deletion import leaving
 from conductor.plan.fleet_news import news
 from conductor.plan.fleet_revisions import made, revision_named, superfluous, target_of
-from conductor.plan.fleet_rollout import Turn, moves, turned
+from conductor.plan.fleet_rollout import Moves, Turn, moves, turned
 from conductor.plan.fleet_rollup import IMAGE_UNRESOLVED, INVALID_SPEC, is_urgent, rolled_up
-from conductor.plan.fleet_world import Entries, FleetWorld, Place, Unresolved, places
+from conductor.plan.fleet_world import Entries, FleetWorld, Unresolved
 
 __all__ = ["FleetPlan", "lacking", "plan"]
 
@@ -43,6 +44,10 @@ class FleetPlan:
     """Unix seconds at which a program is looked at again."""
     crowded: frozenset[FleetKey] = frozenset()
     """Programs for which a node has no room: they are looked at again when one has."""
+    more: frozenset[FleetKey] = frozenset()
+    """Programs and,"""
+    more_nodes: frozenset[str] = frozenset()
+    """nodes for which more is to be done, once this is: it was more than was asked for at once."""
 
 
 def lacking(world: FleetWorld, programs: Collection[FleetKey]) -> tuple[ProgramRow, ...]:
@@ -57,12 +62,13 @@ def plan(
     *,
     programs: Collection[FleetKey] | None = None,
     nodes: Collection[str] | None = None,
+    most: int | None = None,
 ) -> FleetPlan:
     """Answer what is to be done for these programs and nodes; for all where none are named.
 
-    `now` is Unix time. Entries of other programs stay as they are.
+    `now` is Unix time. Entries of other programs stay as they are. At most so many nodes are written.
     """
-    draft = _Draft(world, now)
+    draft = _Draft(world, now, most)
     for key in sorted(programs if programs is not None else draft.all_keys()):
         draft.decide(key)
     for name in sorted(nodes if nodes is not None else {*world.nodes, *world.states}):
@@ -73,13 +79,15 @@ def plan(
 class _Draft:
     """One decision in the making; it lives as long as one call of `plan`."""
 
-    def __init__(self, world: FleetWorld, now: float) -> None:
-        self._world, self._now = world, now
-        self._nodes = sorted(world.nodes)
+    def __init__(self, world: FleetWorld, now: float, most: int | None) -> None:
+        self._world, self._now, self._most = world, now, most
+        self._census = world.counted()
         self._entries = Entries(world.states)
         self._actions: list[FleetAction] = []
         self._later: dict[FleetKey, float] = {}
         self._crowded: set[FleetKey] = set()
+        self._more: set[FleetKey] = set()
+        self._more_nodes: set[str] = set()
 
     def all_keys(self) -> set[FleetKey]:
         """Answer every program that is there or was."""
@@ -108,35 +116,47 @@ class _Draft:
 
     def _let_go(self, program: ProgramRow) -> None:
         self._withdraw(program.key)
-        step = leaving(program, self._world, self._now)
+        step = leaving(program, self._world, self._census, self._now)
         self._actions += step.actions
         if step.again is not None:
             self._later[program.key] = step.again
         if program.is_held and not any(isinstance(action, RemoveFinalizer) for action in step.actions):
-            among = places(program, self._world, self._nodes, self._entries)
-            self._say(program, _standing(program), "", ("", ""), among)
+            self._say(program, _standing(program), "", ("", ""), self._among(program))
 
-    def _withdraw(self, key: FleetKey) -> bool:
-        """Take a program from every node that has it; answers whether one had."""
-        having = [name for name in self._world.states if self._entries.get(name, key)]
-        for name in having:
-            self._entries.put(name, key, None)
-        return bool(having)
+    def _among(self, program: ProgramRow) -> Among:
+        return self._census.meant(program.key, self._world.states)
+
+    def _withdraw(self, key: FleetKey, *, strays: bool = False) -> bool:
+        """Take a program from every node that has it, or that has it without being meant; answers whether one had."""
+        seen = self._census.seen(key, self._world.states)
+        having = seen.such(lambda how: how.assigned is not None and not (strays and how.is_meant))
+        self._change(key, dict.fromkeys(having.names(self._most)))
+        return bool(having.groups)
+
+    def _change(self, key: FleetKey, moves: Moves) -> None:
+        """Change entries of a program, in the order of nodes, so that all programs change the same nodes first."""
+        if self._most is not None and len(moves) >= self._most:
+            self._more.add(key)
+        for name, assignment in moves.items():
+            if not self._entries.put(name, key, assignment):
+                self._crowded.add(key)
 
     def _roll(self, program: ProgramRow) -> None:
         world, key = self._world, program.key
-        self._actions += made(program, world)
+        self._actions += made(program, world, self._census)
         if not program.is_held:
             finalizers = (*program.finalizers, FINALIZER)
             held = AddFinalizer(key=key, resource_version=program.resource_version, finalizers=finalizers)
             self._actions.append(held)
             return
-        among = places(program, world, self._nodes, self._entries)
-        if any(not place.has_room for place in among):
+        among = self._among(program)
+        if among.any(lambda how: not how.has_room):
             self._crowded.add(key)
         target = None if program.problem else target_of(program, world)
         if not program.problem:
-            self._move(program, target, among)
+            stable = revision_named(program, world, program.status.revision)
+            self._change(key, moves(program, target, stable, among, self._most))
+            self._withdraw(key, strays=True)
         if target is None:
             trouble = _trouble(program, world)
             if trouble[0]:
@@ -146,22 +166,10 @@ class _Draft:
         if turn.phase is Phase.SOAKING:
             self._later[key] = turn.since + program.strategy.soak
         if turn.phase is Phase.IDLE:
-            self._actions += superfluous(program, world)
+            self._actions += superfluous(program, world, self._census)
         self._say(program, turn, target.hash, ("", ""), among)
 
-    def _move(self, program: ProgramRow, target: RevisionRow | None, among: list[Place]) -> None:
-        key = program.key
-        stable = revision_named(program, self._world, program.status.revision)
-        for name, assignment in moves(program, target, stable, among).items():
-            self._entries.put(name, key, assignment)
-        meant = {place.node for place in among}
-        for name in self._world.states:
-            if name not in meant and self._entries.get(name, key):
-                self._entries.put(name, key, None)
-
-    def _say(
-        self, program: ProgramRow, turn: Turn, target_hash: str, trouble: tuple[str, str], among: list[Place]
-    ) -> None:
+    def _say(self, program: ProgramRow, turn: Turn, target_hash: str, trouble: tuple[str, str], among: Among) -> None:
         status = rolled_up(program, turn, target_hash, among, self._now, trouble=trouble)
         if status == program.status:
             return
@@ -179,9 +187,14 @@ class _Draft:
 
     def visit(self, node: str) -> None:
         """See that a node has its object, and that one without a node goes."""
-        self._entries.of(node)
+        if (node in self._world.nodes) == (node in self._world.states):
+            return
+        if self._most is not None and len(self._entries.changed) >= self._most:
+            self._more_nodes.add(node)
+        else:
+            self._entries.of(node)
 
-    def _written(self, node: str) -> FleetAction | None:
+    def _written(self, node: str) -> CreateNodeState | WriteNodeState | DeleteNodeState | None:
         world = self._world
         state = world.states.get(node)
         if node not in world.nodes:
@@ -200,10 +213,19 @@ class _Draft:
 
     def done(self) -> FleetPlan:
         """Answer it all: what is needed first comes first."""
-        written = (self._written(node) for node in sorted(self._entries.changed))
-        actions = [*self._actions, *(action for action in written if action is not None)]
+        written = [action for node in sorted(self._entries.changed) if (action := self._written(node)) is not None]
+        actions = [*self._actions, *written[: self._most]]
+        for action in written[len(written[: self._most]) :]:
+            self._more_nodes.add(action.node)
+            self._more.update(() if isinstance(action, DeleteNodeState) else action.changed)
         actions.sort(key=_rank)
-        return FleetPlan(tuple(actions), self._later, frozenset(self._crowded))
+        return FleetPlan(
+            actions=tuple(actions),
+            later=self._later,
+            crowded=frozenset(self._crowded),
+            more=frozenset(self._more),
+            more_nodes=frozenset(self._more_nodes),
+        )
 
 
 def _standing(program: ProgramRow) -> Turn:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from conductor.model.fleet import FINALIZER, FleetKey
+from conductor.model.fleet import FINALIZER
 from conductor.model.fleet_rows import ProgramRow
 from conductor.plan.fleet_actions import DeleteRevision, Emit, FleetAction, RemoveFinalizer
+from conductor.plan.fleet_census import Among, Census
 from conductor.plan.fleet_revisions import of_program
 from conductor.plan.fleet_world import FleetWorld
 
@@ -24,14 +25,15 @@ class Leaving:
     again: float | None = None
 
 
-def leaving(program: ProgramRow, world: FleetWorld, now: float) -> Leaving:
+def leaving(program: ProgramRow, world: FleetWorld, census: Census, now: float) -> Leaving:
     """Answer the next step, once no NodeState names it: entries are taken out before."""
     if not program.is_held:
         return Leaving()
-    if any(state.assigned(program.key) for state in world.states.values()):
+    seen = census.seen(program.key, world.states)
+    if seen.any(lambda how: how.assigned is not None):
         return Leaving()  # the writes that take it out are seen first
     until = (program.deleted_at or 0.0) + PATIENCE
-    running = _running(program.key, world)
+    running = _running(seen, world)
     if running and now < until:
         return Leaving(again=until)
     if revisions := of_program(world, program.key):
@@ -46,15 +48,13 @@ def leaving(program: ProgramRow, world: FleetWorld, now: float) -> Leaving:
     return Leaving((gone,) if not running else (_unanswered(program, running), gone))
 
 
-def _running(key: FleetKey, world: FleetWorld) -> list[str]:
+def _running(seen: Among, world: FleetWorld) -> list[str]:
     """Live nodes whose agent has it still, or has not looked since it was taken out."""
-    found: list[str] = []
+    having = seen.such(lambda how: how.is_ready and how.told is not None).names()
+    found = {name for name in having if world.states[name].observed_generation}
     for name, state in world.states.items():
-        node = world.nodes.get(name)
-        if node is None or not node.ready or not state.observed_generation:
-            continue
-        if state.reported(key) is not None or state.observed_generation < state.generation:
-            found.append(name)
+        if 0 < state.observed_generation < state.generation and (node := world.nodes.get(name)) and node.ready:
+            found.add(name)
     return sorted(found)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from conductor.model.fleet import Assignment, FleetKey
 from conductor.model.fleet_rows import ProgramRow, RevisionRow
 from conductor.plan.fleet_actions import CreateRevision, DeleteRevision, FleetAction
+from conductor.plan.fleet_census import Census
 from conductor.plan.fleet_world import FleetWorld, Wanted
 
 __all__ = ["KEPT", "assignment_of", "made", "of_program", "revision_named", "superfluous", "target_of"]
@@ -40,7 +41,7 @@ def revision_named(program: ProgramRow, world: FleetWorld, name: str) -> Revisio
     return row if row is not None and row.owner_uid == program.uid else None
 
 
-def made(program: ProgramRow, world: FleetWorld) -> list[FleetAction]:
+def made(program: ProgramRow, world: FleetWorld, census: Census) -> list[FleetAction]:
     """Make the revision that is wanted, and remove those of an earlier program of the same name.
 
     Theirs go with their owner sooner or later. Until then those that nodes run stay, unless one is in the way.
@@ -49,7 +50,7 @@ def made(program: ProgramRow, world: FleetWorld) -> list[FleetAction]:
     is_due = isinstance(wish, Wanted) and _is_of(wish.row, program) and target_of(program, world) is None
     wanted = wish if isinstance(wish, Wanted) and is_due else None
     strays = [row for row in of_program(world, program.key) if row.owner_uid != program.uid]
-    used = _used(program.key, world) if strays else set()
+    used = _used(program.key, census) if strays else set()
     done: list[FleetAction] = [
         DeleteRevision(key=program.key, name=row.name, resource_version=row.resource_version)
         for row in strays
@@ -62,16 +63,16 @@ def _is_of(row: RevisionRow, program: ProgramRow) -> bool:
     return (row.spec_hash, row.owner_uid) == (program.spec_hash, program.uid)
 
 
-def _used(key: FleetKey, world: FleetWorld) -> set[str]:
-    return {item.revision for state in world.states.values() if (item := state.assigned(key))}
+def _used(key: FleetKey, census: Census) -> set[str]:
+    return {how.revision for how in census.groups().get(key, ()) if how.assigned is not None}
 
 
-def superfluous(program: ProgramRow, world: FleetWorld) -> list[FleetAction]:
+def superfluous(program: ProgramRow, world: FleetWorld, census: Census) -> list[FleetAction]:
     """Remove a program's oldest revisions that no node is to run and that no roll-out could return to."""
     old = [row for row in of_program(world, program.key) if row.owner_uid == program.uid][KEPT:]
     if not old:
         return []
-    needed = {program.status.revision, program.status.update_revision, *_used(program.key, world)}
+    needed = {program.status.revision, program.status.update_revision, *_used(program.key, census)}
     return [
         DeleteRevision(key=program.key, name=row.name, resource_version=row.resource_version)
         for row in old

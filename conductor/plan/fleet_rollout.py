@@ -7,16 +7,15 @@ ends at any moment leaves all that the next one needs.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from conductor.model.fleet import Assignment
+from conductor.model.fleet import Assignment, ProgramReport
 from conductor.model.fleet_rows import ProgramRow, RevisionRow
 from conductor.model.fleet_status import FIRST_FAILURES, FleetFailure, Phase
+from conductor.plan.fleet_census import Among, Standing
 from conductor.plan.fleet_revisions import assignment_of
-from conductor.plan.fleet_world import Place
 
-__all__ = ["Moves", "Turn", "failures", "moves", "turned", "updating"]
+__all__ = ["Moves", "Turn", "failures", "moves", "turned"]
 
 Moves = dict[str, Assignment | None]
 """Nodes whose entry changes; None: it goes."""
@@ -37,7 +36,7 @@ class Turn:
     """Why it was rolled back."""
 
 
-def turned(program: ProgramRow, target: RevisionRow, among: Sequence[Place], now: float) -> Turn:
+def turned(program: ProgramRow, target: RevisionRow, among: Among, now: float) -> Turn:
     """Answer where a roll-out of `target` stands, after what the nodes say."""
     status = program.status
     if _begins(program, target):
@@ -73,11 +72,11 @@ def _first(program: ProgramRow, target: RevisionRow) -> Phase:
     )
 
 
-def _tried(program: ProgramRow, target: RevisionRow, among: Sequence[Place], now: float) -> Turn:
+def _tried(program: ProgramRow, target: RevisionRow, among: Among, now: float) -> Turn:
     if not program.strategy.canary.amount:
         return _turn(program, Phase.ROLLING, now)
     chosen = _canaries(program, target, among)
-    if not chosen or not all(place.has(target.hash) and place.runs for place in chosen):
+    if not chosen.having or chosen.lacking or not chosen.run:
         return _stays(program, now) if program.status.phase is Phase.CANARY else _turn(program, Phase.CANARY, now)
     if program.status.phase is Phase.CANARY:
         return _turn(program, Phase.SOAKING, now)
@@ -114,110 +113,125 @@ def _stays(program: ProgramRow, now: float) -> Turn:
     )
 
 
-def failures(program: ProgramRow, target: RevisionRow, among: Sequence[Place]) -> tuple[FleetFailure, ...]:
-    """Answer what speaks against a revision, by node: refused, quarantined, failed, or lost over it."""
-    found = (_failure(program, target, place) for place in among)
-    return tuple(failure for failure in found if failure is not None)
-
-
-def _failure(program: ProgramRow, target: RevisionRow, place: Place) -> FleetFailure | None:
-    report = place.report
-    if report is None or not place.has(target.hash) or report.hash != target.hash:
-        return None
-    if place.is_ready:
-        told = FleetFailure(place.node, report.reason or report.state.word, report.message)
-        return told if place.has_refused else None
+def failures(program: ProgramRow, target: RevisionRow, among: Among) -> tuple[FleetFailure, ...]:
+    """Answer the first that speaks against a revision, by node: refused, quarantined, failed, or lost over it."""
+    trying = among.such(lambda how: how.has(target.hash) and how.told == target.hash)
+    refused = trying.such(lambda how: how.is_ready and how.has_refused)
+    found = [
+        FleetFailure(node, report.reason or report.state.word, report.message)
+        for node, report in refused.reports(FIRST_FAILURES)
+    ]
     # A node that is away proves nothing, unless it went while it tried this very version.
-    was_trying = program.status.phase is not Phase.ROLLING or place.is_moving
-    if not was_trying or report.since < program.status.phase_since:
-        return None
+    was_trying = program.status.phase is not Phase.ROLLING
+    away = trying.such(lambda how: not how.is_ready and (was_trying or how.is_moving))
+    since = program.status.phase_since
+    found += (_lost(node, report, target) for node, report in away.reports(away.total) if report.since >= since)
+    return tuple(sorted(found, key=lambda failure: failure.node)[:FIRST_FAILURES])
+
+
+def _lost(node: str, report: ProgramReport, target: RevisionRow) -> FleetFailure:
     message = f"the node went away while it was {report.state.word} with {target.name}"
-    return FleetFailure(place.node, "NodeLost", message)
+    return FleetFailure(node, "NodeLost", message)
 
 
-def _complete(target: RevisionRow, among: Sequence[Place]) -> bool:
-    fitting = [place for place in among if place.has_room]
-    is_everywhere = all(place.has(target.hash) and (place.runs or not place.is_ready) for place in fitting)
-    return is_everywhere and any(place.is_ready for place in fitting)
+def _complete(target: RevisionRow, among: Among) -> bool:
+    fitting = among.such(lambda how: how.has_room)
+    is_everywhere = fitting.all(lambda how: how.has(target.hash) and (how.runs or not how.is_ready))
+    return is_everywhere and fitting.any(lambda how: how.is_ready)
 
 
-def _canaries(program: ProgramRow, target: RevisionRow, among: Sequence[Place]) -> list[Place]:
+@dataclass(frozen=True, slots=True)
+class _Canaries:
     """Nodes that try first: those that have it already, then by name; never one that is not ready."""
-    able = [place for place in among if place.is_ready and place.has_room]
-    able.sort(key=lambda place: (not place.has(target.hash), place.node))
-    return able[: program.strategy.canary.of(len(able), up=True)]
+
+    having: tuple[str, ...]
+    lacking: tuple[str, ...]
+    run: bool
+    """All of those that have it."""
 
 
-def updating(target: RevisionRow, among: Sequence[Place]) -> list[Place]:
-    """Answer the ready nodes that are to run a revision and do not yet."""
-    return [place for place in among if place.is_ready and place.has(target.hash) and not place.runs]
+def _canaries(program: ProgramRow, target: RevisionRow, among: Among) -> _Canaries:
+    able = among.such(lambda how: how.is_ready and how.has_room)
+    most = program.strategy.canary.of(able.total, up=True)
+    have = able.such(lambda how: how.has(target.hash))
+    having = have.names(most)
+    lacking = able.such(lambda how: not how.has(target.hash)).names(most - len(having))
+    idle = set(have.such(lambda how: not how.runs).names())
+    return _Canaries(tuple(having), tuple(lacking), run=idle.isdisjoint(having))
 
 
 # --- which nodes change ---------------------------------------------------------------------------------------------
 
 
-def moves(program: ProgramRow, target: RevisionRow | None, stable: RevisionRow | None, among: Sequence[Place]) -> Moves:
-    """Answer which of a program's nodes change now, by the phase in its status."""
+def moves(
+    program: ProgramRow, target: RevisionRow | None, stable: RevisionRow | None, among: Among, most: int | None = None
+) -> Moves:
+    """Answer which of a program's nodes change now, by the phase in its status; of each sort so many at the most."""
     status = program.status
-    changes = _placed(stable, among)
+    changes = _placed(stable, among, most)
     if target is None or status.update_revision != target.name:
         return changes
     match status.phase:
         case Phase.IDLE:
-            return _all(target, among) if status.revision == target.name else changes
+            return _all(target, among, most) if status.revision == target.name else changes
         case Phase.CANARY | Phase.SOAKING:
-            return changes | _some(program, target, among, _canaries(program, target, among))
+            chosen = _canaries(program, target, among).lacking[: _left(program, target, among)]
+            return changes | dict.fromkeys(chosen[:most], assignment_of(target))
         case Phase.ROLLING:
-            return changes | _rolled(program, target, among)
+            return changes | _rolled(program, target, among, most)
         case Phase.ROLLED_BACK:
-            return changes | _returned(program, target, stable, among)
+            return changes | _returned(program, target, stable, among, most)
         case Phase.PAUSED:
             return changes
 
 
-def _placed(stable: RevisionRow | None, among: Sequence[Place]) -> Moves:
+def _placed(stable: RevisionRow | None, among: Among, most: int | None) -> Moves:
     """A node without the program gets what all nodes ran last."""
     if stable is None:
         return {}
-    return {place.node: assignment_of(stable) for place in among if place.assigned is None and place.has_room}
+    without = among.such(lambda how: how.assigned is None and how.has_room)
+    return dict.fromkeys(without.names(most), assignment_of(stable))
 
 
-def _all(revision: RevisionRow, among: Sequence[Place]) -> Moves:
-    lacking = (place for place in among if place.has_room and not place.has(revision.hash))
-    return {place.node: assignment_of(revision) for place in lacking}
+def _all(revision: RevisionRow, among: Among, most: int | None) -> Moves:
+    lacking = among.such(lambda how: how.has_room and not how.has(revision.hash))
+    return dict.fromkeys(lacking.names(most), assignment_of(revision))
 
 
-def _some(program: ProgramRow, revision: RevisionRow, among: Sequence[Place], chosen: Sequence[Place]) -> Moves:
-    """As many of the chosen as may change at a time."""
-    budget = _budget(program, among) - len(updating(revision, among))
-    lacking = [place for place in chosen if not place.has(revision.hash)]
-    return {place.node: assignment_of(revision) for place in lacking[: max(0, budget)]}
+def _left(program: ProgramRow, revision: RevisionRow, among: Among) -> int:
+    """How many may begin to change."""
+    changing = among.count(lambda how: how.is_ready and how.has(revision.hash) and not how.runs)
+    return max(0, _budget(program, among) - changing)
 
 
-def _budget(program: ProgramRow, among: Sequence[Place]) -> int:
-    ready = sum(place.is_ready for place in among)
+def _budget(program: ProgramRow, among: Among) -> int:
+    ready = among.count(lambda how: how.is_ready)
     return max(1, program.strategy.max_unavailable.of(ready, up=False))
 
 
-def _rolled(program: ProgramRow, target: RevisionRow, among: Sequence[Place]) -> Moves:
-    chosen = [place for place in among if place.is_ready and place.has_room]
-    if not all(place.has(target.hash) for place in chosen):
-        return _some(program, target, among, chosen)
+def _rolled(program: ProgramRow, target: RevisionRow, among: Among, most: int | None) -> Moves:
+    lacking = among.such(lambda how: how.is_ready and how.has_room and not how.has(target.hash))
+    if lacking.groups:
+        left = _left(program, target, among)
+        return dict.fromkeys(lacking.names(left if most is None else min(most, left)), assignment_of(target))
     # Those that are away change when they are back, all at once: they come last.
-    return _all(target, among)
+    return _all(target, among, most)
 
 
-def _returned(program: ProgramRow, target: RevisionRow, stable: RevisionRow | None, among: Sequence[Place]) -> Moves:
+def _returned(
+    program: ProgramRow, target: RevisionRow, stable: RevisionRow | None, among: Among, most: int | None
+) -> Moves:
     """Back to what ran before: at once where nothing runs, else some at a time."""
     if stable is None:
-        return {place.node: None for place in among if place.has(target.hash)}
-    there = [place for place in among if not place.has(stable.hash) and place.assigned is not None]
-    idle = [place for place in there if not place.runs or not place.is_ready]
-    returning = [place for place in among if place.is_ready and place.has(stable.hash) and _returns(place, target)]
-    budget = max(0, _budget(program, among) - len(returning))
-    running = [place for place in there if place not in idle]
-    return {place.node: assignment_of(stable) for place in [*idle, *running[:budget]]}
+        return dict.fromkeys(among.such(lambda how: how.has(target.hash)).names(most))
+    there = among.such(lambda how: how.assigned is not None and not how.has(stable.hash))
+    idle = there.such(lambda how: not how.runs or not how.is_ready)
+    returning = among.count(lambda how: how.is_ready and how.has(stable.hash) and _returns(how, target))
+    budget = max(0, _budget(program, among) - returning)
+    running = there.such(lambda how: how.runs and how.is_ready)
+    names = [*idle.names(most), *running.names(budget if most is None else min(most, budget))]
+    return dict.fromkeys(names, assignment_of(stable))
 
 
-def _returns(place: Place, target: RevisionRow) -> bool:
-    return place.is_moving or (place.report is not None and place.report.hash == target.hash)
+def _returns(how: Standing, target: RevisionRow) -> bool:
+    return how.is_moving or how.told == target.hash

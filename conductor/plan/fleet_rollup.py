@@ -14,8 +14,8 @@ from conductor.model.fleet_status import (
     FleetStatus,
     Phase,
 )
+from conductor.plan.fleet_census import Among
 from conductor.plan.fleet_rollout import Turn
-from conductor.plan.fleet_world import Place
 
 __all__ = ["DEGRADED", "IMAGE_UNRESOLVED", "INVALID_SPEC", "PROGRESSING", "READY", "is_urgent", "rolled_up"]
 
@@ -38,30 +38,29 @@ def rolled_up(
     program: ProgramRow,
     turn: Turn,
     target_hash: str,
-    among: Sequence[Place],
+    among: Among,
     now: float,
     *,
     trouble: tuple[str, str] = ("", ""),
 ) -> FleetStatus:
     """Answer the status of a program. `trouble`: reason and message why its spec has no revision, if it has none."""
-    ready = [place for place in among if place.is_ready]
+    ready = among.such(lambda how: how.is_ready)
     counts = FleetCounts(
-        desired=len(among),
-        updated=sum(place.runs and place.has(target_hash) for place in ready),
-        ready=sum(place.runs for place in ready),
-        failed=sum(place.is_broken for place in ready),
-        unreachable=len(among) - len(ready),
+        desired=among.total,
+        updated=ready.count(lambda how: how.runs and how.has(target_hash)),
+        ready=ready.count(lambda how: how.runs),
+        failed=ready.count(lambda how: how.is_broken),
+        unreachable=among.total - ready.total,
     )
     broken = tuple(
-        FleetFailure(place.node, place.report.reason or place.report.state.word, place.report.message)
-        for place in ready
-        if place.is_broken and place.report is not None
+        FleetFailure(node, report.reason or report.state.word, report.message)
+        for node, report in ready.such(lambda how: how.is_broken).reports(FIRST_FAILURES)
     )
     failures = (turn.failures or broken)[:FIRST_FAILURES]
     claims = {
         READY: _ready(ready, counts),
         PROGRESSING: _progressing(program, turn, target_hash, trouble, ready),
-        DEGRADED: _degraded(turn, trouble, among, broken),
+        DEGRADED: _degraded(turn, trouble, among, broken, counts.failed),
     }
     return FleetStatus(
         observed_generation=program.generation,
@@ -98,33 +97,31 @@ def _condition(program: ProgramRow, type_: str, claim: Claim, now: float) -> Fle
     )
 
 
-def _ready(ready: Sequence[Place], counts: FleetCounts) -> Claim:
+def _ready(ready: Among, counts: FleetCounts) -> Claim:
     if not counts.desired:
         return Claim(False, "NoNodes", "the nodeSelector takes no node of this cluster")
-    if not ready:
+    if not ready.groups:
         return Claim(False, "NoReadyNodes", f"none of its {counts.desired} nodes is ready")
-    lacking = [place.node for place in ready if not place.runs]
-    if lacking:
-        return Claim(False, "NotRunning", f"{counts.ready} of {len(ready)} nodes run it; not yet {_names(lacking)}")
-    return Claim(True, "Running", f"{counts.ready} of {len(ready)} nodes run it")
+    lacking = ready.such(lambda how: not how.runs)
+    if lacking.groups:
+        return Claim(False, "NotRunning", f"{counts.ready} of {ready.total} nodes run it; not yet {_names(lacking)}")
+    return Claim(True, "Running", f"{counts.ready} of {ready.total} nodes run it")
 
 
-def _progressing(
-    program: ProgramRow, turn: Turn, target_hash: str, trouble: tuple[str, str], ready: Sequence[Place]
-) -> Claim:
+def _progressing(program: ProgramRow, turn: Turn, target_hash: str, trouble: tuple[str, str], ready: Among) -> Claim:
     if program.deleting:
         return Claim(True, "Deleting", "it is removed from its nodes")
     if trouble[0]:
         return Claim(False, *trouble)
-    late = [place for place in ready if place.has(target_hash) and not place.runs]
-    waits = f"; {_waits(late)}" if late else ""
+    late = ready.such(lambda how: how.has(target_hash) and not how.runs)
+    waits = f"; {_waits(late)}" if late.groups else ""
     match turn.phase:
         case Phase.IDLE:
             return Claim(False, "Complete", f"{turn.revision} is on all nodes")
         case Phase.PAUSED:
             return Claim(False, "Paused", f"{turn.update} waits until updateStrategy.pause is taken back")
         case Phase.CANARY:
-            told = waits or ("" if ready else "; no node is ready")
+            told = waits or ("" if ready.groups else "; no node is ready")
             return Claim(True, "Canary", f"{turn.update} is tried first on {program.strategy.canary.printed()}{told}")
         case Phase.SOAKING:
             return Claim(
@@ -137,34 +134,36 @@ def _progressing(
             return Claim(False, "RolledBack", f"{turn.update} was rolled back {back}; edit the spec to go on")
 
 
-def _degraded(turn: Turn, trouble: tuple[str, str], among: Sequence[Place], broken: Sequence[FleetFailure]) -> Claim:
+def _degraded(turn: Turn, trouble: tuple[str, str], among: Among, broken: Sequence[FleetFailure], failed: int) -> Claim:
     if turn.phase is Phase.ROLLED_BACK:
-        return Claim(True, "RolledBack", f"{turn.update}: {_told(turn.failures)}")
+        return Claim(True, "RolledBack", f"{turn.update}: {_told(turn.failures, len(turn.failures))}")
     if trouble[0]:
         return Claim(True, *trouble)
-    if full := [place.node for place in among if not place.has_room]:
+    full = among.such(lambda how: not how.has_room)
+    if full.groups:
         message = f"{_names(full)} hold as many programs as a node may have; remove one there, or select fewer nodes"
         return Claim(True, FULL, message)
     if broken:
-        return Claim(True, broken[0].reason, _told(broken))
+        return Claim(True, broken[0].reason, _told(broken, failed))
     return Claim(False, "AsExpected", "no node says that it fails")
 
 
-def _told(failures: Sequence[FleetFailure]) -> str:
+def _told(failures: Sequence[FleetFailure], number: int) -> str:
     if not failures:
         return "a node failed"
     first = failures[0]
-    more = f" (and {len(failures) - 1} more)" if failures[1:] else ""
+    more = f" (and {number - 1} more)" if number > 1 else ""
     return f"node {first.node}: {first.reason}: {first.message}{more}"
 
 
-def _waits(late: Sequence[Place]) -> str:
+def _waits(late: Among) -> str:
     """Say what the first node is at: its own words tell more than a count."""
-    report = late[0].report
+    (first,) = late.names(1)
+    report = late.states[first].reported(late.key)
     state = f" ({' '.join(filter(None, (report.state.word, report.reason)))})" if report else ""
-    return f"{_names([place.node for place in late])} not yet{state}"
+    return f"{_names(late)} not yet{state}"
 
 
-def _names(nodes: Sequence[str]) -> str:
-    more = f" and {len(nodes) - NAMED} more" if len(nodes) > NAMED else ""
-    return f"{', '.join(nodes[:NAMED])}{more}"
+def _names(nodes: Among) -> str:
+    more = f" and {nodes.total - NAMED} more" if nodes.total > NAMED else ""
+    return f"{', '.join(nodes.names(NAMED))}{more}"
