@@ -4,7 +4,7 @@ The leader is our own, as a process; agents are simulated (`bench/fleet_agent.py
 do not fetch revisions. The rival's figures are computed, not measured: bpfman-operator keeps one State object for each
 application and node. To install one takes 1 create and 2 statuses. An edit in place changes nothing of what is loaded,
 so that a change is to leave (1 status, 1 finalizer, 1 deletion) and to install again. Its agents watch all States.
-CONDUCTOR_BENCH_NODES=3,30 chooses other sizes than 3, 30 and 300.
+`--nodes 3,5000` or CONDUCTOR_BENCH_NODES chooses other sizes than 3, 30 and 300.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.fleet_cluster import Cost, Fleet
+from bench.fleet_cluster import Fleet
+from bench.fleet_cost import Cost, show_curve
 from bench.table import Row
 from tests.cluster.install import found
 from tests.cluster.testbed import ASSETS
@@ -25,9 +26,7 @@ SIZES = (3, 30, 300)
 PROGRAMS = 50
 PARTS = ("etcd", "kube-apiserver", "kubectl")
 RIVAL = "bpfman-operator, computed"
-STATES, STATUSES = "nodestates", "nodestates/status"
-STORIES = ("kernelprograms/status", "userprograms/status")
-MINE = (STATES, STATUSES, *STORIES, "controllerrevisions", "events", "kernelprograms", "userprograms")
+CHOSEN = "CONDUCTOR_BENCH_NODES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +68,33 @@ def measure() -> list[Row]:
         print("left out: fleet needs a real API server, which `nox -s bench -- fleet` builds", file=sys.stderr)
         return []
     os.environ[ASSETS] = str(folder)
-    sizes = [int(size) for size in os.environ.get("CONDUCTOR_BENCH_NODES", "").split(",") if size] or SIZES
-    rows: list[Row] = []
-    first: dict[str, float] = {}
+    sizes = [int(size) for size in os.environ.get(CHOSEN, "").split(",") if size] or SIZES
+    costs: dict[int, list[Cost]] = {}
     for nodes in sizes:
         print(f"  {nodes} nodes ...", file=sys.stderr, flush=True)
-        for step, cost in zip(STEPS, asyncio.run(_costs(nodes)), strict=True):
-            rows += _rows(step, nodes, cost, (sizes[0], first.setdefault(step.title, cost.watch_bytes)))
-    return rows
+        costs[nodes] = asyncio.run(_costs(nodes))
+    if len(sizes) > 1:
+        for number, step in enumerate(STEPS):
+            show_curve(f"{step.title} of {PROGRAMS} programs", [of[number] for of in costs.values()])
+    return [
+        row
+        for nodes, these in costs.items()
+        for step, cost, first in zip(STEPS, these, costs[sizes[0]], strict=True)
+        for row in _rows(step, nodes, cost, first)
+    ]
 
 
 async def _costs(nodes: int) -> list[Cost]:
     with tempfile.TemporaryDirectory(prefix="conductor-fleet.") as folder:
         async with Fleet.running(Path(folder), nodes=nodes, programs=PROGRAMS) as fleet:
-            return [await fleet.changed(step.title, programs=step.programs) for step in STEPS]
+            costs = []
+            for step in STEPS:
+                costs.append(await fleet.changed(step.title, programs=step.programs))
+                print(f"    {step.title}: {costs[-1].seconds:.0f} s", file=sys.stderr, flush=True)
+            return costs
 
 
-def _rows(step: Step, nodes: int, cost: Cost, first: tuple[int, float]) -> list[Row]:
+def _rows(step: Step, nodes: int, cost: Cost, first: Cost) -> list[Row]:
     group = f"{nodes} nodes, {PROGRAMS} programs: {step.title}"
     return [
         replace(row, group=group)
@@ -100,10 +109,9 @@ def _rivalled(name: str, ours: float, rival: float, most: float | None = None, *
 
 
 def _written(step: Step, nodes: int, cost: Cost) -> list[Row]:
-    pairs, scheme, of = nodes * step.programs, step.scheme, cost.writes
-    specs, statuses = of[STATES], of[STATUSES]
-    by_leader = sum(of[name] for name in STORIES)
-    everything = sum(of[name] for name in MINE) - step.programs  # which people wrote
+    pairs, scheme = nodes * step.programs, step.scheme
+    specs, statuses, by_leader = cost.specs, cost.statuses, cost.stories
+    everything = cost.mine - step.programs  # which people wrote
     a_node = "target {}; {:.2f} a node"
     return [
         _rivalled("spec writes, node x program", specs / pairs, scheme.spec, 1, note=a_node.format(1, specs / nodes)),
@@ -119,8 +127,9 @@ def _written(step: Step, nodes: int, cost: Cost) -> list[Row]:
             ours=statuses / specs,
             unit="",
             most=2,
-            note=f"{cost.conflicts} conflicts",
+            note=f"{cost.heard.conflicts} conflicts",
         ),
+        Row(name="  the most of one node", ours=cost.heard.most_statuses, unit="", most=2, note="since it began"),
         Row(name="leader's statuses", ours=by_leader, unit="", note=f"{by_leader / step.programs:.1f} a program"),
         _rivalled(
             "all writes, ours with Events", everything, pairs * scheme.writes, note="theirs without the operator's"
@@ -129,19 +138,25 @@ def _written(step: Step, nodes: int, cost: Cost) -> list[Row]:
     ]
 
 
-def _sent(step: Step, nodes: int, cost: Cost, first: tuple[int, float]) -> list[Row]:
-    size, figure = first
+def _sent(step: Step, nodes: int, cost: Cost, first: Cost) -> list[Row]:
     events = nodes * step.programs * step.scheme.writes
     return [
         _rivalled("watch events, each agent", cost.watch_events, events, note="theirs: of every State"),
         Row(
-            name="watch, each agent",
-            ours=cost.watch_bytes / 1024,
-            rival=figure / 1024,
-            who=f"the same at {size} nodes",
+            name="watch events, each write to its object",
+            ours=cost.heard.events / (cost.specs + cost.statuses),
+            unit="",
+            most=1.02,
+            note="1: none is of another node",
+        ),
+        Row(
+            name="watch, each agent and spec write",
+            ours=cost.heard.stream_bytes / cost.specs / 1024,
+            rival=first.heard.stream_bytes / first.specs / 1024,
+            who=f"the same at {first.nodes} nodes",
             unit="KiB",
-            most=1.25,
-            note=f"{cost.watch_bytes / cost.watch_events / 1024:.0f} KiB an event",
+            most=1.5,  # at few nodes more of them are done before they say that they are at it
+            note=f"{cost.watch_bytes / 1024:.0f} KiB, {cost.watch_bytes / cost.watch_events / 1024:.0f} KiB an event",
         ),
         Row(name="etcd in use, with all history", ours=cost.etcd / 2**20, unit="MiB"),
         Row(name="etcd in use, compacted", ours=cost.etcd_kept / 2**20, unit="MiB"),
@@ -150,7 +165,13 @@ def _sent(step: Step, nodes: int, cost: Cost, first: tuple[int, float]) -> list[
 
 def _taken(cost: Cost) -> list[Row]:
     return [
-        Row(name="until all nodes are told to run it", ours=cost.seconds, unit="s"),
-        Row(name="leader's CPU", ours=cost.cpu, unit="s"),
-        Row(name="leader's resident memory, after", ours=cost.rss, unit="MiB"),
+        Row(name="until all nodes are told to run it", ours=cost.seconds, unit="s", note=f"load {cost.load:.1f}"),
+        *(Row(name=f"CPU, {name}", ours=seconds, unit="s") for name, seconds in cost.cpu.items()),
+        Row(
+            name="leader's resident memory, after",
+            ours=cost.rss,
+            unit="MiB",
+            note=f"{cost.highest:.0f} MiB at the most",
+        ),
+        Row(name="  at the most so far", ours=cost.highest, unit="MiB", most=300),
     ]

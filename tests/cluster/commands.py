@@ -29,6 +29,7 @@ def etcd(binaries: Path, folder: Path, *, port: int, peer_port: int) -> list[str
         f"--initial-advertise-peer-urls={peer}",
         f"--initial-cluster=default={peer}",
         "--unsafe-no-fsync",
+        "--quota-backend-bytes=8589934592",  # thousands of nodes and all their history
         "--log-level=warn",
     ]
 

@@ -65,6 +65,12 @@ class Server:
         self._process = None
 
     @property
+    def pid(self) -> int:
+        """Which process it is."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def resident(self) -> int:
         """Its resident memory in bytes."""
         assert self._process is not None
