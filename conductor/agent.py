@@ -73,7 +73,7 @@ async def _running(config: Config) -> AsyncIterator[None]:
         source = await stack.enter_async_context(parts.image_source(config))
         images = await stack.enter_async_context(parts.image_manager(ground, source, member))
         bytecodes = Bytecodes(objects=state_dir.objects, images=images)
-        kernel_half = await stack.enter_async_context(parts.kernel_half(ground, state_dir, road, bytecodes))
+        kernel_half = await stack.enter_async_context(parts.kernel_half(ground, state_dir, road, bytecodes, cache))
         wasm = await stack.enter_async_context(
             WasmRuntime.running(files=bytecodes, cache_dir=config.agent.cache_dir / "code")
         )

@@ -186,7 +186,7 @@ def image_source(config: Config) -> AbstractAsyncContextManager[OciImages]:
 
 
 def kernel_half(
-    ground: Ground, state_dir: StateDir, road: BpfmanRoad, bytecodes: Bytecodes
+    ground: Ground, state_dir: StateDir, road: BpfmanRoad, bytecodes: Bytecodes, cache: CacheManager
 ) -> AbstractAsyncContextManager[KernelHalf]:
     """Own the kernel programs of this node."""
     return KernelHalf.running(
@@ -202,6 +202,7 @@ def kernel_half(
         clock=time.time,
         layouts=map_layouts,
         netns=str(ground.config.road.netns) if ground.config.road.netns else None,
+        pods=cache.cluster.local if cache.cluster else None,
     )
 
 

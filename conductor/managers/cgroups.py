@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from conductor.model.facts import Container
 
-__all__ = ["CgroupWalk", "container_of", "v2_root", "walk"]
+__all__ = ["CgroupWalk", "container_of", "containers_below", "pods_below", "v2_root", "walk"]
 
 MOST_CGROUPS = 50_000
 DEEPEST = 24
@@ -26,6 +26,8 @@ class CgroupWalk:
     containers: Mapping[int, Container] = field(default_factory=dict)
     seen: frozenset[int] = frozenset()
     """Ids of all cgroups, containers or not."""
+    homes: frozenset[str] = frozenset()
+    """Paths below which pods' cgroups stand."""
     cut_short: bool = False
 
 
@@ -44,6 +46,26 @@ def container_of(path: str, cgroup_id: int) -> Container | None:
     return None
 
 
+def pods_below(root: Path, homes: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The pods whose cgroups stand right below some paths: UID and path of each."""
+    for home in homes:
+        for path, _ in _children(root, home):
+            if pod := _POD.fullmatch(path.rpartition("/")[2]):
+                yield pod["uid"].replace("_", "-"), path
+
+
+def containers_below(root: Path, pod: str, alike: Callable[[str], bool]) -> Iterator[Container]:
+    """The cgroups of a pod's containers, and those inside of them but for containers that are `alike` as before."""
+    waiting = [pod]
+    while waiting:
+        for path, cgroup_id in _children(root, waiting.pop()):
+            container = container_of(path, cgroup_id)
+            if container is not None:
+                yield container
+            if path.count("/") < DEEPEST and (container is None or not alike(container.id)):
+                waiting.append(path)
+
+
 def v2_root(mount: Path) -> Path | None:
     """Where the v2 tree stands below /sys/fs/cgroup; None where there is none."""
     for root in (mount, mount / "unified"):
@@ -56,28 +78,36 @@ def walk(root: Path, *, most: int = MOST_CGROUPS) -> CgroupWalk:
     """Look at every cgroup below `root`. A cgroup's id is the inode of its directory (64-bit kernels, from 5.5)."""
     containers: dict[int, Container] = {}
     seen: set[int] = set()
+    homes: set[str] = set()
+    is_cut = False
     for path, cgroup_id in _directories(root):
         if len(seen) >= most:
-            return CgroupWalk(containers=containers, seen=frozenset(seen), cut_short=True)
+            is_cut = True
+            break
         seen.add(cgroup_id)
+        home, _, name = path.rpartition("/")
+        if _POD.fullmatch(name):
+            homes.add(home)
         if container := container_of(path, cgroup_id):
             containers[cgroup_id] = container
-    return CgroupWalk(containers=containers, seen=frozenset(seen))
+    return CgroupWalk(containers=containers, seen=frozenset(seen), homes=frozenset(homes), cut_short=is_cut)
 
 
 def _directories(root: Path) -> Iterator[tuple[str, int]]:
     waiting = [("", 0)]
     while waiting:
         path, depth = waiting.pop()
-        try:
-            with os.scandir(f"{root}/{path}") as entries:
-                found = [
-                    (f"{path}/{e.name}" if path else e.name, e.inode())
-                    for e in entries
-                    if e.is_dir(follow_symlinks=False)
-                ]
-        except OSError:
-            continue  # it went while we looked, or is not ours to see
+        found = _children(root, path)
         yield from found
         if depth < DEEPEST:
             waiting += [(child, depth + 1) for child, _ in found]
+
+
+def _children(root: Path, path: str) -> list[tuple[str, int]]:
+    try:
+        with os.scandir(f"{root}/{path}") as entries:
+            return [
+                (f"{path}/{e.name}" if path else e.name, e.inode()) for e in entries if e.is_dir(follow_symlinks=False)
+            ]
+    except OSError:
+        return []  # it went while we looked, or is not ours to see

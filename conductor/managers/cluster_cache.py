@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Self
 
 from conductor.managers.claims import ClaimBook
+from conductor.managers.cluster_pods import LocalPods
 from conductor.managers.kernel_tasks import beside
 from conductor.managers.tops import Asker, Tops
 from conductor.model.cluster import Gone, Interrupted, Key, Put, Synced, WatchEvent
@@ -36,8 +37,8 @@ class ClusterCache:
         self._facts, self._publish = facts, publish
         self._layers = {what: ClaimBook() for what in (LOCAL, "pods", "services", "endpoints", "nodes")}
         self._order = tuple(self._layers.values())
-        self._pods: dict[Key, Pod] = {}
-        self._by_uid: dict[str, Pod] = {}
+        self.local = LocalPods()
+        """This node's pods."""
         self._hosts: dict[str, dict[Key, Claim]] = {what: {} for what in self._layers}
         self._guests: dict[Claim, int] = {}
         """Pods by node: a node that has none is forgotten."""
@@ -91,7 +92,7 @@ class ClusterCache:
 
     def named(self, container: Container) -> Container:
         """Add to a container what its pod tells."""
-        pod = self._by_uid.get(container.pod_uid)
+        pod = self.local.of(container.pod_uid)
         if pod is None:
             return container
         return replace(
@@ -103,10 +104,6 @@ class ClusterCache:
         )
 
     # --- for the agent --------------------------------------------------------------------------------------------
-
-    def pods(self) -> tuple[Pod, ...]:
-        """This node's pods."""
-        return tuple(self._pods.values())
 
     def problems(self) -> tuple[str, ...]:
         """Say which names may be old, and why, in one line."""
@@ -133,10 +130,16 @@ class ClusterCache:
             async for event in events:
                 match event:
                     case Put(key=key, row=pod):
-                        self._put_pod(key, pod)
+                        self.local.put(key, pod)
+                        self._claim(LOCAL, key, pod.claim)
                     case Gone(key=key):
-                        self._drop_pod(key)
-                    case Synced() | Interrupted():
+                        self.local.drop(key)
+                        self._release(LOCAL, key)
+                    case Synced():
+                        self.local.synced()
+                        self._heard(LOCAL, event)
+                    case Interrupted(error=error):
+                        self.local.interrupted(str(error))
                         self._heard(LOCAL, event)
 
     async def _follow_cluster(self) -> None:
@@ -169,23 +172,6 @@ class ClusterCache:
         self._unknown.discard(what)
         if not self._unknown:
             self._known.set()
-
-    def _put_pod(self, key: Key, pod: Pod) -> None:
-        self._drop_uids(key, pod.uids)
-        self._pods[key] = pod
-        self._by_uid.update(dict.fromkeys(pod.uids, pod))
-        self._claim(LOCAL, key, pod.claim)
-
-    def _drop_pod(self, key: Key) -> None:
-        self._drop_uids(key, ())
-        self._pods.pop(key, None)
-        self._release(LOCAL, key)
-
-    def _drop_uids(self, key: Key, kept: tuple[str, ...]) -> None:
-        before = self._pods.get(key)
-        for uid in before.uids if before else ():
-            if uid not in kept:
-                self._by_uid.pop(uid, None)
 
     def _claim(self, what: str, key: Key, claim: Claim) -> None:
         now = self._clock()

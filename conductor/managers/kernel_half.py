@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from conductor.errors import ConductorError, KernelAway, NotFound
+from conductor.managers.cluster_pods import NoCluster
 from conductor.managers.kernel_counters import KernelCounters
 from conductor.managers.kernel_entries import Entries, Entry, KernelWish, Wish
 from conductor.managers.kernel_hands import KernelHands
@@ -30,7 +31,7 @@ from conductor.model.ids import Name, ProgramId
 from conductor.model.kernel import KernelProgramSpec
 from conductor.model.status import KernelStatus
 from conductor.plan.kernel_links import needs_containers, needs_interfaces
-from conductor.ports import Containers, InterfaceSource, Kernel, MapHandle, MapLayouts, MapOpener
+from conductor.ports import Containers, InterfaceSource, Kernel, MapHandle, MapLayouts, MapOpener, PodSource
 
 __all__ = ["KernelHalf", "KernelWish", "ObjectFiles"]
 
@@ -92,15 +93,17 @@ class KernelHalf:
         clock: Callable[[], float],
         layouts: MapLayouts | None = None,
         netns: str | None = None,
+        pods: PodSource | None = None,
         resync: float = RESYNC_SECONDS,
         jitter: Callable[[], float] = random.random,
     ) -> AsyncIterator[Self]:
         """Work while the body runs. Leaving it touches nothing that is loaded: a later agent adopts it.
 
         `layouts` tells whether a new version may take over maps; without it the daemon compares types and sizes.
-        `netns` is where links go that name no network namespace; None: the daemon's own.
+        `netns` is where links go that name no network namespace; None: the daemon's own. `pods` are those of this
+        node; None: no cluster tells of any.
         """
-        counters = KernelCounters()
+        counters, pods = KernelCounters(), pods or NoCluster()
         announcer = Announcer(publish=publish)
         now = asyncio.get_running_loop().time
         entries = Entries(clock=clock, now=now, jitter=jitter, changed=announcer.mark)
@@ -130,6 +133,7 @@ class KernelHalf:
                 objects=objects,
                 interfaces=interfaces,
                 containers=containers,
+                pods=pods,
                 counters=counters,
                 netns=netns,
             ),
@@ -144,6 +148,7 @@ class KernelHalf:
             "kernel half: road": self._watch_road(),
             "kernel half: interfaces": self._watch(interfaces.changes, "interfaces", needs_interfaces),
             "kernel half: containers": self._watch(containers.changes, "containers", needs_containers),
+            "kernel half: pods": self._watch(pods.changes, "pods", needs_containers),
             "kernel half: strays": strays.run(),
         }
         async with beside(tasks, before_end=self._stop):

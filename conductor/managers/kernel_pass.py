@@ -15,15 +15,16 @@ from conductor.managers.kernel_counters import KernelCounters
 from conductor.managers.kernel_entries import Entries, Entry
 from conductor.managers.kernel_hands import KernelHands
 from conductor.managers.kernel_records import LinkRecords
-from conductor.model.facts import ContainerProcess, Interface
+from conductor.model.facts import ContainerProcess, Interface, NodePods
 from conductor.model.ids import Name
 from conductor.model.kernel import Bytecode
 from conductor.model.status import State
 from conductor.plan.kernel import Action, AttachLink, DetachLink, Forget, KernelPlan, Replace, Unload, Wait, plan
 from conductor.plan.kernel_home import at_home
-from conductor.plan.kernel_links import Unmatched, needs_containers, needs_interfaces, resolve, selectors_of
+from conductor.plan.kernel_links import Unmatched, needs_containers, needs_interfaces, outcome_of, resolve, selectors_of
+from conductor.plan.kernel_pods import Scene, watched
 from conductor.plan.kernel_sets import KernelWant, LinkRecord, LinkWant, LoadedSet
-from conductor.ports import Containers, InterfaceSource
+from conductor.ports import Containers, InterfaceSource, PodSource
 
 __all__ = ["KernelPass", "ObjectFiles"]
 
@@ -74,10 +75,12 @@ class KernelPass:
         objects: ObjectFiles,
         interfaces: InterfaceSource,
         containers: Containers,
+        pods: PodSource,
         counters: KernelCounters,
         netns: str | None = None,
     ) -> None:
-        self._counters, self._containers, self._netns = counters, containers, netns
+        self._counters, self._netns = counters, netns
+        self._containers, self._pods = containers, pods
         self._entries, self._hands, self._records = entries, hands, records
         self._objects, self._interfaces = objects, interfaces
 
@@ -98,11 +101,12 @@ class KernelPass:
 
     async def _resolve(self, found: _Findings) -> None:
         """Find each wish's object and links. What cannot be found keeps what it has."""
-        interfaces, processes = await self._look_at_interfaces(), await self._look_at_containers()
+        pods = self._pods.seen()
+        interfaces, processes = await self._look_at_interfaces(), await self._look_at_containers(pods)
         for entry in self._entries:
             name = entry.wish.spec.name
             try:
-                want = self._want(entry, interfaces, processes, found)
+                want = self._want(entry, interfaces, processes, pods, found)
             except ConductorError as error:
                 found.failures[name] = error
             else:
@@ -117,18 +121,27 @@ class KernelPass:
         except ConductorError as error:
             return error
 
-    async def _look_at_containers(self) -> tuple[ContainerProcess, ...] | ConductorError:
-        wanted = [selector for entry in self._entries for selector in selectors_of(entry.wish.spec)]
+    async def _look_at_containers(self, pods: NodePods) -> tuple[ContainerProcess, ...] | ConductorError:
+        wanted = [
+            watched(selector, self._scene(entry, (), pods))
+            for entry in self._entries
+            for selector in selectors_of(entry.wish.spec)
+        ]
         try:
             return await self._containers.processes(wanted)
         except ConductorError as error:
             return error
+
+    def _scene(self, entry: Entry, processes: tuple[ContainerProcess, ...], pods: NodePods) -> Scene:
+        mine = (record.want for record in self._records.all() if record.name == entry.wish.spec.name)
+        return Scene(processes=processes, pods=pods, held=tuple(want for want in mine if want.process is not None))
 
     def _want(
         self,
         entry: Entry,
         interfaces: tuple[Interface, ...] | ConductorError,
         processes: tuple[ContainerProcess, ...] | ConductorError,
+        pods: NodePods,
         found: _Findings,
     ) -> KernelWant | None:
         """What an entry is to be now; None while its object is not looked for again yet."""
@@ -145,7 +158,8 @@ class KernelPass:
             if needs_containers(spec):
                 raise processes
             processes = ()
-        links, found.unmatched[spec.name] = resolve(at_home(spec, self._netns), interfaces, processes)
+        scene = self._scene(entry, processes, pods)
+        links, found.unmatched[spec.name] = resolve(at_home(spec, self._netns), interfaces, scene)
         return KernelWant(
             spec=spec, path=entry.path, digest=entry.digest, generation=entry.wish.generation, links=links
         )
@@ -242,12 +256,12 @@ class KernelPass:
 
     def _conclude_linked(self, entry: Entry, unmatched: Unmatched) -> None:
         """All that could be attached is."""
-        if missing := (*unmatched.interfaces, *unmatched.containers):
-            reason = "InterfaceMissing" if unmatched.interfaces else "ContainerMissing"
-            message = f"{'; '.join(missing)}; it is attached as soon as one appears"
-            self._entries.succeed(entry, State.WAITING, reason, message)
-        else:
-            self._entries.succeed(entry, State.RUNNING, "MapsRenewed" if entry.remark else "", entry.remark)
+        outcome, remark = outcome_of(unmatched), entry.remark
+        if outcome is None:
+            self._entries.succeed(entry, State.RUNNING, "MapsRenewed" if remark else "", remark)
+            return
+        state, reason, message = outcome
+        self._entries.succeed(entry, state, reason, f"{message}; {remark}" if remark else message)
 
 
 def _is_independent(action: Action) -> bool:

@@ -60,13 +60,16 @@ class LinkRecords:
     def __init__(self, *, path: Path, boot_id: str) -> None:
         self._path, self._boot_id = path, boot_id
         self._records: dict[tuple[ProgramId, LinkWant], LinkRecord] = {}
+        self._lines: dict[tuple[ProgramId, LinkWant], str] = {}
+        """The same as they are kept: each change of one writes all, and there may be hundreds."""
 
     def load(self) -> None:
         """Read what was kept in this boot; an unreadable file is put aside and said."""
         try:
             kept = json.loads(self._path.read_bytes())
             if kept["version"] == VERSION and kept["boot_id"] == self._boot_id:
-                self._records = {_key(record): record for record in map(_from_json, kept["links"])}
+                for record in map(_from_json, kept["links"]):
+                    self._set(record)
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -96,39 +99,47 @@ class LinkRecords:
     def undo(self, record: LinkRecord, before: LinkRecord | None) -> None:
         """Record that a link was not attached: what was recorded before `open` holds again, if it made room."""
         if before is not None and before.aside:
-            self._records[_key(record)] = before
+            self._set(before)
             self._save_if_possible()
         else:
             self.drop(record)
 
     def _put(self, record: LinkRecord, before: LinkRecord | None) -> None:
-        self._records[_key(record)] = record
+        self._set(record)
         try:
             self._save()
         except StateUnwritable:
             if before is None:
-                del self._records[_key(record)]
+                self._unset(record)
             else:
-                self._records[_key(record)] = before
+                self._set(before)
             raise
 
     def settle(self, record: LinkRecord, link: LinkId) -> None:
         """Record the id of an attached link."""
-        self._records[_key(record)] = dataclasses.replace(record, link=link)
+        self._set(dataclasses.replace(record, link=link))
         self._save_if_possible()
 
     def drop(self, record: LinkRecord) -> None:
         """Forget one link."""
-        self._records.pop(_key(record), None)
+        self._unset(record)
         self._save_if_possible()
 
     def drop_program(self, program: ProgramId) -> None:
         """Forget every link of a program that is gone."""
         gone = self.of(program)
         for record in gone:
-            del self._records[_key(record)]
+            self._unset(record)
         if gone:
             self._save_if_possible()
+
+    def _set(self, record: LinkRecord) -> None:
+        self._records[_key(record)] = record
+        self._lines[_key(record)] = json.dumps(_to_json(record))
+
+    def _unset(self, record: LinkRecord) -> None:
+        self._records.pop(_key(record), None)
+        self._lines.pop(_key(record), None)
 
     def _save_if_possible(self) -> None:
         """Save; what cannot be is not lost while we live, and after a crash it is told from what the daemon lists."""
@@ -138,8 +149,9 @@ class LinkRecords:
             log.warning("%s", error)
 
     def _save(self) -> None:
-        kept = {"version": VERSION, "boot_id": self._boot_id, "links": [_to_json(r) for r in self._records.values()]}
-        write_whole(self._path, json.dumps(kept, indent=1).encode(), durable=False)
+        head = json.dumps({"version": VERSION, "boot_id": self._boot_id})[:-1]
+        links = ",\n".join(self._lines.values())
+        write_whole(self._path, f'{head}, "links": [\n{links}\n]}}\n'.encode(), durable=False)
 
 
 def _key(record: LinkRecord) -> tuple[ProgramId, LinkWant]:

@@ -32,7 +32,8 @@ class Expression:
             case _:
                 return False
 
-    def __str__(self) -> str:
+    @property
+    def words(self) -> str:
         """As kubectl writes it."""
         match self.operator:
             case "Exists":
@@ -55,10 +56,11 @@ class Selector:
         exactly = all(labels.get(key) == value for key, value in self.match_labels.items())
         return exactly and all(item.matches(labels) for item in self.match_expressions)
 
-    def __str__(self) -> str:
+    @property
+    def words(self) -> str:
         """As kubectl takes it for `--selector`."""
         exactly = (f"{key}={value}" for key, value in self.match_labels.items())
-        return ",".join((*exactly, *map(str, self.match_expressions)))
+        return ",".join((*exactly, *(item.words for item in self.match_expressions)))
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> Self:

@@ -19,23 +19,62 @@ from conductor.model.kernel import (
     UprobeLink,
     XdpLink,
 )
+from conductor.model.status import State
+from conductor.plan.kernel_pods import HOSTS, NOTHING, Scene, choose, selector_of
 from conductor.plan.kernel_sets import LinkWant
 
-__all__ = ["Unmatched", "needs_containers", "needs_interfaces", "resolve", "selectors_of"]
+__all__ = ["Unmatched", "needs_containers", "needs_interfaces", "outcome_of", "resolve", "selectors_of"]
+
+
+MOST_LINKS = 512
+"""Links of one program into containers; each change of one writes a record of them all."""
+MOST_SENTENCES = 4
+FULL = "TooManyLinks"
+RUNS_WITH = frozenset({NOTHING, HOSTS, FULL})
+"""Reasons of remarks with which a program runs; with others it waits for somebody to tell of pods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmatched:
-    """A few words for each selector that finds nothing."""
+    """A few words for each selector that finds nothing, or not all."""
 
     interfaces: tuple[str, ...] = ()
     containers: tuple[str, ...] = ()
+    remarks: tuple[tuple[str, str], ...] = ()
+    """Reasons and sentences about pods by labels; it is no fault that a node has none of them."""
 
 
 @dataclass(slots=True)
 class _Missing:
     interfaces: dict[str, None] = field(default_factory=dict)
     containers: dict[str, None] = field(default_factory=dict)
+    remarks: dict[tuple[str, str], None] = field(default_factory=dict)
+
+    def told(self) -> Unmatched:
+        return Unmatched(
+            interfaces=tuple(self.interfaces), containers=tuple(self.containers), remarks=tuple(self.remarks)
+        )
+
+
+def outcome_of(unmatched: Unmatched) -> tuple[State, str, str] | None:
+    """Answer state, reason and message of a program whose links all stand; None where nothing is to be said.
+
+    What was named and is not there is waited for. That no pod has some labels is no fault of the node: it runs.
+    """
+    missing = (*unmatched.interfaces, *unmatched.containers)
+    sentences = [*missing, *(words for _, words in unmatched.remarks)]
+    if not sentences:
+        return None
+    more = f"; and {len(sentences) - MOST_SENTENCES} more" if len(sentences) > MOST_SENTENCES else ""
+    message = f"{'; '.join(sentences[:MOST_SENTENCES])}{more}"
+    reasons = {reason for reason, _ in unmatched.remarks}
+    if missing:
+        reason = "InterfaceMissing" if unmatched.interfaces else "ContainerMissing"
+        return State.WAITING, reason, f"{message}; it is attached as soon as one appears"
+    if unknown := reasons - RUNS_WITH:
+        return State.WAITING, min(unknown), message
+    reason = unmatched.remarks[0][0]
+    return State.RUNNING, reason, f"{message}; it is attached as soon as one appears" if reason == NOTHING else message
 
 
 def needs_interfaces(spec: KernelProgramSpec) -> bool:
@@ -50,12 +89,12 @@ def needs_containers(spec: KernelProgramSpec) -> bool:
 
 def selectors_of(spec: KernelProgramSpec) -> tuple[ContainerSelector, ...]:
     """Every selector of containers."""
-    found = (_containers(link) for program in spec.programs for link in program.links)
+    found = (selector_of(link) for program in spec.programs for link in program.links)
     return tuple(selector for selector in found if selector is not None)
 
 
 def resolve(
-    spec: KernelProgramSpec, interfaces: Collection[Interface], processes: Collection[ContainerProcess] = ()
+    spec: KernelProgramSpec, interfaces: Collection[Interface], scene: Scene | None = None
 ) -> tuple[tuple[LinkWant, ...], Unmatched]:
     """Answer the links that can stand now, and what selectors found nothing.
 
@@ -65,7 +104,7 @@ def resolve(
     missing = _Missing()
     for program in spec.programs:
         for asked in program.links:
-            for link, process in _inside(asked, processes, missing):
+            for link, process in _inside(asked, program.name, scene or Scene(), missing):
                 for interface, index in _places(link, interfaces, missing):
                     want = LinkWant(
                         function=program.name,
@@ -76,7 +115,21 @@ def resolve(
                         process=process,
                     )
                     wants[want] = None
-    return tuple(wants), Unmatched(interfaces=tuple(missing.interfaces), containers=tuple(missing.containers))
+    return _bounded(wants, missing), missing.told()
+
+
+def _bounded(wants: Collection[LinkWant], missing: _Missing) -> tuple[LinkWant, ...]:
+    """All of them, or those of the oldest processes: who comes later never takes the place of one that stands."""
+    inside = sorted((want for want in wants if want.process is not None), key=_age)
+    if len(inside) <= MOST_LINKS:
+        return tuple(wants)
+    words = f"more than {MOST_LINKS} links go into containers, those of the latest are left out; select fewer pods"
+    missing.remarks = {(FULL, words): None, **missing.remarks}
+    return (*(want for want in wants if want.process is None), *inside[:MOST_LINKS])
+
+
+def _age(want: LinkWant) -> tuple[int, int]:
+    return (want.process.started, want.process.pid) if want.process is not None else (0, 0)
 
 
 def _selector(link: Link) -> InterfaceSelector | None:
@@ -87,45 +140,26 @@ def _selector(link: Link) -> InterfaceSelector | None:
             return None
 
 
-def _containers(link: Link) -> ContainerSelector | None:
-    match link:
-        case XdpLink() | TcLink() | TcxLink() | UprobeLink():
-            return link.containers
-        case _:
-            return None
-
-
 def _inside(
-    link: Link, processes: Collection[ContainerProcess], missing: _Missing
+    link: Link, function: str, scene: Scene, missing: _Missing
 ) -> Iterator[tuple[Link, ContainerProcess | None]]:
     """The link as it is for each container that it selects; itself where it selects none."""
+    selector = selector_of(link)
+    if selector is None:
+        yield link, None
+        return
+    chosen = choose(link, selector, scene, function)
+    missing.containers.update(dict.fromkeys(chosen.absent))
+    missing.remarks.update(dict.fromkeys(chosen.remarks))
     match link:
-        case UprobeLink(containers=ContainerSelector() as selector):
-            for process in _selected(selector, processes, missing):
+        case UprobeLink():
+            for process in chosen.processes:
                 yield replace(link, containers=None, container_pid=process.pid), process
-        case (
-            XdpLink(containers=ContainerSelector() as selector)
-            | TcLink(containers=ContainerSelector() as selector)
-            | TcxLink(containers=ContainerSelector() as selector)
-        ):
-            for process in _one_of_each_pod(_selected(selector, processes, missing)):
+        case XdpLink() | TcLink() | TcxLink():
+            for process in _one_of_each_pod(chosen.processes):
                 yield replace(link, containers=None, netns=f"/proc/{process.pid}/ns/net"), process
         case _:
-            yield link, None
-
-
-def _selected(
-    selector: ContainerSelector, processes: Collection[ContainerProcess], missing: _Missing
-) -> list[ContainerProcess]:
-    pods = {process.pod_uid for process in processes}
-    containers = {process.container for process in processes}
-    for uid in selector.pod_uids:
-        if uid not in pods:
-            missing.containers[f"no container of pod {uid} runs here"] = None
-    for id_ in selector.container_ids:
-        if id_ not in containers:
-            missing.containers[f"container {id_[:12]} does not run here"] = None
-    return [p for p in processes if p.pod_uid in selector.pod_uids or p.container in selector.container_ids]
+            raise TypeError(f"{type(link).__name__} selects no containers")
 
 
 def _one_of_each_pod(processes: Collection[ContainerProcess]) -> list[ContainerProcess]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from conductor.ports.cluster import Cluster
 from conductor.ports.facts import Claims, ClusterFacts
 from conductor.ports.images import ImageSource, PulledImage, PullSecrets
-from conductor.ports.kernel import Containers, InterfaceSource, Kernel, KernelLoad, KernelLoaded, RoadStatus
+from conductor.ports.kernel import Containers, InterfaceSource, Kernel, KernelLoad, KernelLoaded, PodSource, RoadStatus
 from conductor.ports.maps import Cursor, Entries, MapHandle, MapLayouts, MapOpener, RingHandle
 from conductor.ports.programs import Ids, LogSink, Lookup, Program, ProgramContext, SeriesSink, StateCell, Values
 from conductor.ports.runtimes import BreaksBetweenTicks, Instance, InstanceCost, KeepsRecords, Runtime
@@ -36,6 +36,7 @@ __all__ = [
     "MapHandle",
     "MapLayouts",
     "MapOpener",
+    "PodSource",
     "Program",
     "ProgramContext",
     "PullSecrets",

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from conductor.model.facts import ContainerProcess, Interface
+from conductor.model.facts import ContainerProcess, Interface, NodePods
 from conductor.model.ids import LinkId, ProgramId
 from conductor.model.kernel import ContainerSelector, KernelFunctionSpec, KernelType, Link
 
-__all__ = ["Containers", "InterfaceSource", "Kernel", "KernelLoad", "KernelLoaded", "RoadStatus"]
+__all__ = ["Containers", "InterfaceSource", "Kernel", "KernelLoad", "KernelLoaded", "PodSource", "RoadStatus"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,9 @@ class Containers(Protocol):
     """Processes of this host's containers: by its process a daemon reaches a container's files and network namespace."""
 
     async def processes(self, wanted: Collection[ContainerSelector]) -> tuple[ContainerProcess, ...]:
-        """Find the oldest process of each container that any of these selects; what is asked here is watched from now on.
+        """Find the oldest process of each container that any of these selects by UID or id.
+
+        What is asked here is watched from now on.
 
         Raises `NotSupported` where this host does not show its containers.
         """
@@ -109,4 +111,16 @@ class Containers(Protocol):
 
     def changes(self) -> AsyncIterator[None]:
         """Tell that `processes` would answer otherwise now; runs for ever."""
+        ...
+
+
+class PodSource(Protocol):
+    """The pods of this node, whose labels selectors are about."""
+
+    def seen(self) -> NodePods:
+        """Answer what is known now."""
+        ...
+
+    def changes(self) -> AsyncIterator[None]:
+        """Tell that `seen` answers otherwise now; runs for ever."""
         ...

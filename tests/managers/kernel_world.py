@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from conductor.errors import MapMissing, ObjectUnreadable
+from conductor.managers.cluster_pods import LocalPods
 from conductor.managers.kernel_half import KernelHalf, KernelWish
 from conductor.model.events import Event
 from conductor.model.facts import Interface
@@ -80,13 +82,13 @@ def net(name: str, selector: InterfaceSelector, priority: int = 1000) -> KernelW
     return KernelWish(spec=spec, source=Source.GRPC)
 
 
-def podded(name: str, *pods: str, priority: int = 1000) -> KernelWish:
-    """Wish for `count` on eth0 of pods."""
+def podded(name: str, *pods: str, priority: int = 1000, **selector: Any) -> KernelWish:
+    """Wish for `count` on eth0 of pods, by UID or as a selector says."""
     link = TcxLink(
         interfaces=InterfaceSelector(names=("eth0",)),
         direction=Direction.INGRESS,
         priority=priority,
-        containers=ContainerSelector(pod_uids=pods),
+        containers=ContainerSelector(pod_uids=pods, **selector),
     )
     function = KernelFunctionSpec(name="count", type=KernelType.TCX, links=(link,))
     spec = KernelProgramSpec(name=Name(name), bytecode=PathObject(path="/o/net.o"), programs=(function,))
@@ -128,6 +130,8 @@ class World:
     files: Files = field(default_factory=Files)
     interfaces: FakeInterfaces = field(default_factory=lambda: FakeInterfaces(LO, ETH0))
     containers: FakeContainers = field(default_factory=FakeContainers)
+    pods: LocalPods | None = None
+    """Of a cluster; None without one."""
     events: list[Event] = field(default_factory=list)
     boot_id: str = BOOT
     pins: dict[str, MapHandle] = field(default_factory=dict)
@@ -162,6 +166,7 @@ class World:
             publish=self.publish,
             clock=lambda: asyncio.get_running_loop().time(),
             layouts=self.layouts,
+            pods=self.pods,
             jitter=lambda: 0.0,
         ) as half:
             yield half

@@ -234,7 +234,7 @@ async def test_containers_of_this_node_are_told_by_their_pods(tmp_path: Path) ->
     async with CacheManager.running(
         interfaces=FakeInterfaces(), node_name="n1", cgroup_mount=tmp_path, facts=world.facts
     ) as cache:
-        await until(lambda: bool(cache.cluster and cache.cluster.pods()))
+        await until(lambda: bool(cache.cluster and cache.cluster.local.seen().pods))
         (found,) = cache.containers([scope.stat().st_ino])
     assert found is not None
     assert (found.name, found.pod, found.namespace) == ("app", "web-1", "shop")

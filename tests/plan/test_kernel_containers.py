@@ -14,11 +14,13 @@ from conductor.model.kernel import (
     KernelProgramSpec,
     KernelType,
     PathObject,
+    TcxLink,
     UprobeLink,
     XdpLink,
 )
 from conductor.plan.kernel import AttachLink, DetachLink, plan
 from conductor.plan.kernel_links import needs_containers, resolve
+from conductor.plan.kernel_pods import Scene
 from conductor.plan.kernel_sets import KernelWant, LinkRecord, LinkWant, sets_of, stamp
 from conductor.ports import KernelLoaded
 
@@ -30,15 +32,15 @@ ETH0 = XdpLink(interfaces=InterfaceSelector(names=("eth0",)))
 PROBE = UprobeLink(target="/bin/x", function="f")
 
 
-def spec(link: XdpLink | UprobeLink, **selector: Any) -> KernelProgramSpec:
+def spec(link: XdpLink | TcxLink | UprobeLink, **selector: Any) -> KernelProgramSpec:
     asked = replace(link, containers=ContainerSelector(**selector))
-    type_ = KernelType.XDP if isinstance(link, XdpLink) else KernelType.UPROBE
+    type_ = KernelType.UPROBE if isinstance(link, UprobeLink) else KernelType.XDP
     program = KernelFunctionSpec(name="f", type=type_, links=(asked,))
     return KernelProgramSpec(name=Name("a"), bytecode=PathObject(path="/x.o"), programs=(program,))
 
 
 def wants(of: KernelProgramSpec, *processes: ContainerProcess) -> tuple[LinkWant, ...]:
-    return resolve(of, (), processes)[0]
+    return resolve(of, (), Scene(processes=processes))[0]
 
 
 def test_a_pod_has_one_network_namespace_named_by_its_oldest_process() -> None:
@@ -64,7 +66,7 @@ def test_what_is_chosen_twice_is_one_link() -> None:
 
 def test_what_does_not_run_is_named() -> None:
     of = spec(PROBE, pod_uids=(POD, OTHER), container_ids=("f" * 64,))
-    _, unmatched = resolve(of, (), (APP,))
+    _, unmatched = resolve(of, (), Scene(processes=(APP,)))
     assert unmatched.containers == (
         f"no container of pod {OTHER} runs here",
         "container ffffffffffff does not run here",
