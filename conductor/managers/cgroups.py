@@ -16,6 +16,8 @@ MOST_CGROUPS = 50_000
 DEEPEST = 24
 _ID = re.compile(r"(?:(?P<runtime>[a-z0-9-]+)-)?(?P<id>[0-9a-f]{64})(?:\.scope)?")
 _UID = r"[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32}"
+_HOME = re.compile(r"(?:[a-z0-9_-]+-)?kubepods(?:[-_](?:burstable|besteffort))?(?:\.slice)?|burstable|besteffort")
+"""Where the kubelet puts pods by their quality of service, spelled for systemd or not."""
 _POD = re.compile(rf"(?:[a-z0-9_-]+-)?pod(?P<uid>{_UID})(?:\.slice)?")
 
 
@@ -88,6 +90,8 @@ def walk(root: Path, *, most: int = MOST_CGROUPS) -> CgroupWalk:
         home, _, name = path.rpartition("/")
         if _POD.fullmatch(name):
             homes.add(home)
+        elif _HOME.fullmatch(name):
+            homes.add(path)
         if container := container_of(path, cgroup_id):
             containers[cgroup_id] = container
     return CgroupWalk(containers=containers, seen=frozenset(seen), homes=frozenset(homes), cut_short=is_cut)

@@ -18,9 +18,9 @@ LOOK_SECONDS = 0.2
 LONGEST_SECONDS = 0.8
 """The same where a look is dear: what comes or goes is to be told within a second."""
 SHARE = 50
-"""A look may take this part of the time between two: 2 % of one processor."""
-SURVEY_LOOKS = 15
-"""Looks' time between surveys of the whole tree, while something that is asked for is not found."""
+"""Looks may take this part of the time between them: 2 % of one processor."""
+RAREST_SECONDS = 3.0
+"""Between two looks at the whole tree, however dear, while something that is asked for is not found."""
 
 
 class CgroupContainers:
@@ -31,9 +31,9 @@ class CgroupContainers:
         self._look_seconds = look_seconds
         self._wanted: tuple[ContainerSelector, ...] = ()
         self._told: tuple[ContainerProcess, ...] = ()
-        self._surveyed = float("-inf")
         self._asked = asyncio.Event()
         self._cost = 0.0
+        self._survey_due = float("-inf")
 
     async def processes(self, wanted: Collection[ContainerSelector]) -> tuple[ContainerProcess, ...]:
         """Find the oldest process of each container that any of these selects. Raises `NotSupported`."""
@@ -44,7 +44,7 @@ class CgroupContainers:
             return ()
         self._asked.set()
         if is_new:
-            self._surveyed = float("-inf")
+            self._survey_due = float("-inf")
         self._told = await asyncio.to_thread(self._look, self._wanted, told)
         return self._told
 
@@ -65,12 +65,13 @@ class CgroupContainers:
     def _look(
         self, wanted: tuple[ContainerSelector, ...], told: tuple[ContainerProcess, ...]
     ) -> tuple[ContainerProcess, ...]:
-        """Look where pods are; and everywhere, now and then, while something is not found there."""
+        """Look where pods are; and everywhere, as often as it is cheap, while something is not found there."""
         began = time.thread_time()
         look: Look = self._trees.glance(wanted, told)
-        self._cost = time.thread_time() - began
-        now = time.monotonic()
-        if not look.is_whole and now - self._surveyed >= self._look_seconds * SURVEY_LOOKS:
-            self._surveyed = now
+        glanced = time.thread_time()
+        self._cost = glanced - began
+        if not look.is_whole and time.monotonic() >= self._survey_due:
             look = self._trees.survey(wanted)
+            cost = time.thread_time() - glanced
+            self._survey_due = time.monotonic() + min(max(self._look_seconds, cost * SHARE), RAREST_SECONDS)
         return look.processes

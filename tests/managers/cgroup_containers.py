@@ -18,8 +18,8 @@ MOUNT = Path("/sys/fs/cgroup")
 class Pod:
     """A pod's cgroup, below one of the test's own; `scoped` as the systemd driver spells it, else as cgroupfs does."""
 
-    def __init__(self, root: Path, *, scoped: bool) -> None:
-        self.uid = str(uuid.uuid4())
+    def __init__(self, root: Path, *, scoped: bool, uid: str = "") -> None:
+        self.uid = uid or str(uuid.uuid4())
         self.scoped, self._root = scoped, root
         name = f"kubepods-pod{self.uid.replace('-', '_')}.slice" if scoped else f"pod{self.uid}"
         self.folder = root / ("kubepods.slice" if scoped else "kubepods") / name
@@ -60,13 +60,13 @@ class Pod:
 
 
 @contextmanager
-def pod(*, scoped: bool = False) -> Iterator[Pod]:
-    """Have a pod."""
+def pod(*, scoped: bool = False, uid: str = "") -> Iterator[Pod]:
+    """Have a pod, of this UID if any."""
     tree = v2_root(MOUNT)
     assert tree is not None, "this machine mounts no cgroup v2 tree"
     root = tree / f"conductor-test-{uuid.uuid4().hex[:8]}"
     root.mkdir()
-    made = Pod(root, scoped=scoped)
+    made = Pod(root, scoped=scoped, uid=uid)
     try:
         yield made
     finally:
