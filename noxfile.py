@@ -89,7 +89,7 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Every test that needs this machine alone: pure, real kernel, whole processes, 5 rounds of each fault."""
-    debian(session, *KERNEL_PACKAGES, *GUESTS["c"])
+    debian(session, *KERNEL_PACKAGES, *GUESTS["c"], "systemd")
     # Two at once, each file by one of them: half of the time goes by in waiting for daemons, timers and the kernel.
     beside = () if session.posargs else ("-n", "2", "--dist", "loadfile")
     checked(session, *beside, *session.posargs, variables=tuple(faults(rounds=5)))

@@ -27,8 +27,11 @@ _CAP_SYS_ADMIN, _CAP_BPF = 21, 39
     "--assist", is_flag=True, help="Load nothing: beside a real bpfman, give run times, and pins to the agent."
 )
 @click.option("--unload", is_flag=True, help="Unload everything this loader had loaded, and end.")
+@click.option(
+    "--prepare", is_flag=True, help="Make the sockets' folder and mount the bpffs for the whole machine, and end."
+)
 @click.option("--lock", type=click.Path(path_type=Path), hidden=True, help="File to hold locked while running.")
-def loader(config: Config, *, assist: bool, unload: bool, lock: Path | None) -> None:
+def loader(config: Config, *, assist: bool, unload: bool, prepare: bool, lock: Path | None) -> None:
     """Run the loader: it serves bpfman's API on a socket and is the only process that needs rights.
 
     What it loaded stays in the kernel when it ends; it finds everything again when it starts.
@@ -38,6 +41,9 @@ def loader(config: Config, *, assist: bool, unload: bool, lock: Path | None) -> 
         hold(lock)
     identity = identity_of(config.identity)
     shared_folder(config.loader_socket.parent, identity)
+    if prepare:
+        _mount(config, identity.gid)
+        return
     for folder in (config.loader.state_dir, config.loader.cache_dir):
         _own(folder)
     journal.configure(config.log)
@@ -66,6 +72,12 @@ async def _serve(config: Config, *, group: int, assist: bool, unload: bool) -> N
         unload_on_stop=unload,
         ready=frugal.settle,
     )
+
+
+def _mount(config: Config, group: int) -> None:
+    from conductor.loader.bpffs import BpfFs  # noqa: PLC0415 - as above
+
+    BpfFs.mounted(config.loader.bpffs, group)
 
 
 def _own(folder: Path) -> None:

@@ -63,6 +63,7 @@ COMMANDS: dict[str, dict[str, Entry]] = {
         "doctor": Entry(module="doctor", help="Say what this machine can run and what is missing."),
         "crds": Entry(module="crds", help="Print the kinds that a cluster must know, or apply them to one."),
         "withdraw": Entry(module="withdraw", help="Take everything of ours back from a cluster, before its agents go."),
+        "units": Entry(module="units", help="Print or write the systemd units of loader and agent."),
         "uninstall": Entry(module="uninstall", help="Remove every pin, link, socket and file of ours."),
         "version": Entry(module="version", help="Show the versions of this program and of the agent."),
         "completion": Entry(module="completion", help="Print the completion script of a shell."),

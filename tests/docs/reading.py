@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-__all__ = ["DOCS", "ROOT", "blocks", "commands"]
+__all__ = ["DOCS", "ROOT", "blocks", "commands", "section"]
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -14,6 +14,13 @@ DOCS = ROOT / "docs"
 def blocks(text: str, language: str) -> list[str]:
     """Fenced blocks of a language; empty: those without one."""
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def section(text: str, heading: str) -> str:
+    """What stands below a heading of the second level, up to the next one."""
+    _, found, rest = text.partition(f"\n## {heading}\n")
+    assert found, heading
+    return rest.partition("\n## ")[0]
 
 
 def commands(text: str) -> list[str]:

@@ -35,7 +35,7 @@ def test_the_limits_are_those_that_programs_have_by_default() -> None:
 
 
 def test_every_state_is_explained() -> None:
-    told = set(re.findall(r"^\| `([A-Z]\w+)` \|", PAGE, re.MULTILINE))
+    told = set(re.findall(r"^\| `([A-Z][a-z]\w+)` \|", PAGE, re.MULTILINE))
     assert told == {state.word for state in State if state is not State.UNINITIALIZED}
 
 

@@ -1,4 +1,7 @@
-"""The two systemd units of docs/operators.md start a node: their commands, with the capabilities that they grant."""
+"""The commands of the two systemd units start a node with no more capabilities than they grant, systemd or not.
+
+tests/systemd has a real systemd run them.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,15 @@ from pathlib import Path
 import pytest
 from grpclib.client import Channel
 
+from conductor.cli.units import NAMES
 from conductor.oci.pack import bytecode_image
 from conductor.proto.bpfman import v1 as pb
-from tests.docs.reading import DOCS, blocks
+from tests.docs.reading import DOCS, ROOT, blocks
 from tests.e2e.node import Node
 from tests.fakes.registry_thread import served_registry
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
-LOADER, AGENT = blocks((DOCS / "operators.md").read_text(), "ini")
+LOADER, AGENT = ((ROOT / "conductor/systemd" / name).read_text() for name in NAMES)
 MANIFEST = blocks((DOCS / "operators.md").read_text(), "yaml")[0]
 OBJECT = """\
 apiVersion: ebpfconductor.io/v1alpha1
@@ -39,7 +43,8 @@ def bounded_by(unit: str) -> list[str]:
     """A command before the unit's own that leaves it no more capabilities than the unit does."""
     names = [name.removeprefix("CAP_").lower() for name in value(unit, "CapabilityBoundingSet").split()]
     kept = ",".join(["-all", *(f"+{name}" for name in names)])
-    return ["setpriv", f"--bounding-set={kept}", f"--inh-caps={kept}"]
+    assert value(unit, "NoNewPrivileges") == "yes"
+    return ["setpriv", f"--bounding-set={kept}", f"--inh-caps={kept}", "--no-new-privs"]
 
 
 def test_the_loader_of_the_unit_pulls_images_for_its_own_clients(node: Node, compiled: Callable[[str], Path]) -> None:
