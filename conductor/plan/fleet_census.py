@@ -25,6 +25,7 @@ from conductor.model.fleet import MOST_PROGRAMS, Assignment, FleetKey, NodeRow, 
 from conductor.model.fleet_rows import ProgramRow
 from conductor.model.labels import Selector
 from conductor.model.status import State
+from conductor.plan.kernel_pods import NOTHING
 
 __all__ = ["Among", "Census", "Sight", "Standing"]
 
@@ -61,7 +62,7 @@ class Standing(NamedTuple):
     state: State | None
     """Where that version stands."""
     reason: str
-    """Of what is broken."""
+    """Of what is broken, or runs attached to nothing."""
     is_fresh: bool
     """What is broken answers what is assigned now, not something before."""
 
@@ -78,6 +79,11 @@ class Standing(NamedTuple):
     def runs(self) -> bool:
         """Whether it runs what it is to run."""
         return self.answer is State.RUNNING
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it runs that and no pod there is one that it goes into."""
+        return self.runs and self.reason == NOTHING
 
     @property
     def is_broken(self) -> bool:
@@ -238,7 +244,7 @@ class Census:
             revision=item.revision if item else "",
             told=report.hash if report else None,
             state=report.state if report else None,
-            reason=report.reason if report and is_broken else "",
+            reason=report.reason if report and (is_broken or report.reason == NOTHING) else "",
             is_fresh=not is_broken or _is_fresh(sight.state),
         )
 

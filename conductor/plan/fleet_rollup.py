@@ -16,6 +16,7 @@ from conductor.model.fleet_status import (
 )
 from conductor.plan.fleet_census import Among
 from conductor.plan.fleet_rollout import Turn
+from conductor.plan.kernel_pods import NOTHING
 
 __all__ = ["DEGRADED", "IMAGE_UNRESOLVED", "INVALID_SPEC", "PROGRESSING", "READY", "is_urgent", "rolled_up"]
 
@@ -105,7 +106,11 @@ def _ready(ready: Among, counts: FleetCounts) -> Claim:
     lacking = ready.such(lambda how: not how.runs)
     if lacking.groups:
         return Claim(False, "NotRunning", f"{counts.ready} of {ready.total} nodes run it; not yet {_names(lacking)}")
-    return Claim(True, "Running", f"{counts.ready} of {ready.total} nodes run it")
+    told = f"{counts.ready} of {ready.total} nodes run it"
+    if ready.all(lambda how: how.is_idle):
+        words = "; ".join(report.message for _, report in ready.reports(1))
+        return Claim(True, NOTHING, f"{told}, attached to nothing: {words}")
+    return Claim(True, "Running", told)
 
 
 def _progressing(program: ProgramRow, turn: Turn, target_hash: str, trouble: tuple[str, str], ready: Among) -> Claim:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
 from conductor.bpf.maps import open_map
 from conductor.model.grants import Access
@@ -23,6 +24,7 @@ from tests.real_bpfman.test_containers import CALLER
 
 pytestmark = [pytest.mark.cluster, pytest.mark.kernel, pytest.mark.slow]
 NAMESPACE, NODE = "probed", "probed-1"
+EXAMPLE = Path(__file__).parents[2] / "examples/pod-uprobe.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +57,18 @@ def calling(folder: Path) -> Iterator[tuple[Space, str]]:
 
 
 def manifest(path: Path, target: str, namespace: str, *names: str) -> str:
-    selector = {"namespace": namespace, "pods": {"matchLabels": {"app": "web"}}}
-    containers = selector | ({"containerNames": list(names)} if names else {})
-    link = {"target": target, "function": "touched", "containers": containers}
-    programs = [{"name": "uprobe_plain", "type": "UProbe", "uprobe": {"links": [link]}}]
-    spec = {"bytecode": {"path": str(path)}, "programs": programs}
-    kind = {"apiVersion": "ebpfconductor.io/v1alpha1", "kind": "KernelProgram", "metadata": {"name": "probes"}}
-    return json.dumps({**kind, "spec": spec})
+    """The example, with an object and a target of ours, and another namespace and other names."""
+    document = yaml.safe_load(EXAMPLE.read_text())
+    document["metadata"]["name"] = "probes"
+    document["spec"]["bytecode"] = {"path": str(path)}
+    (program,) = document["spec"]["programs"]
+    program["name"] = "uprobe_plain"
+    (link,) = program["uprobe"]["links"]
+    link |= {"target": target, "function": "touched"}
+    link["containers"] |= {"namespace": namespace, "containerNames": list(names)}
+    if not names:
+        del link["containers"]["containerNames"]
+    return json.dumps(document)
 
 
 def standing(member: Member) -> tuple[int, str]:
@@ -119,4 +126,6 @@ def test_a_name_that_no_container_has_is_said(
         kubelet.told(real)
         apply(target, "probes-none", "sidecar")
         told = member.node.ask(lambda agent: agent.get_kernel("probes")).condition.message
-    assert "no container called sidecar of a pod of namespace probes-none with labels app=web runs here" in told
+    assert (
+        "no container called sidecar of a pod of namespace probes-none with labels app in (web,api) runs here" in told
+    )

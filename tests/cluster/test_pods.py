@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.cluster.charted import apply_rules
 from tests.cluster.member import Member, joined
@@ -45,18 +46,23 @@ def shop() -> str:
 
 
 Apply = Callable[..., None]
+EXAMPLE = Path(__file__).parents[2] / "examples/pod-interfaces.yaml"
 
 
 @pytest.fixture
 def apply(member: Member, compiled: Callable[[str], Path]) -> Iterator[Apply]:
-    """Count what pods receive on v0."""
+    """Apply the example, with an object of ours, the interface that our pods have, and another selector."""
 
     def manifest(**selector: Any) -> str:
-        link = {"interfaceSelector": {"interfaces": ["v0"]}, "direction": "Ingress", "networkNamespaces": selector}
-        programs = [{"name": "tcx_plain", "type": "TCX", "tcx": {"links": [link]}}]
-        spec = {"bytecode": {"path": str(compiled("real"))}, "programs": programs}
-        kind = {"apiVersion": "ebpfconductor.io/v1alpha1", "kind": "KernelProgram", "metadata": {"name": "pods"}}
-        return json.dumps({**kind, "spec": spec})
+        document = yaml.safe_load(EXAMPLE.read_text())
+        document["metadata"]["name"] = "pods"
+        document["spec"]["bytecode"] = {"path": str(compiled("real"))}
+        (program,) = document["spec"]["programs"]
+        program["name"] = "tcx_plain"
+        (link,) = program["tcx"]["links"]
+        link["interfaceSelector"]["interfaces"] = ["v0"]
+        link["networkNamespaces"] = selector or link["networkNamespaces"]
+        return json.dumps(document)
 
     def applied(**selector: Any) -> None:
         member.node.cli("apply", "-f", "-", stdin=manifest(**selector))
@@ -110,6 +116,11 @@ def test_links_come_and_go_with_pods_within_a_second(member: Member, kubelet: Ku
     within(SECOND, member, second)
     kubelet.label(second, app=None)
     within(SECOND, member)
+
+
+def test_the_example_is_attached(member: Member, kubelet: Kubelet, apply: Apply) -> None:
+    apply()
+    within(SECOND, member, kubelet.ran("shop", "web-0", app="web"))
 
 
 def test_same_names_in_two_namespaces_are_two_pods(member: Member, kubelet: Kubelet, apply: Apply, shop: str) -> None:

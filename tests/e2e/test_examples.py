@@ -14,9 +14,13 @@ pytestmark = pytest.mark.kernel
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 ALONE = {"granted-maps"}
 """Examples that wait for another one."""
+CLUSTERED = {"pod-interfaces", "pod-uprobe"}
+"""Examples that go into a cluster's pods, by an image; tests/cluster/test_pods.py and test_pod_probes.py attach them."""
 
 
-@pytest.mark.parametrize("path", [path for path in EXAMPLES if path.stem not in ALONE], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in EXAMPLES if path.stem not in ALONE | CLUSTERED], ids=lambda path: path.stem
+)
 def test_an_example_runs_and_goes(clean: Node, path: Path) -> None:
     clean.cli("apply", "-f", str(path))
     for document in yaml.safe_load_all(path.read_text()):

@@ -8,6 +8,7 @@ from conductor.model.fleet import FINALIZER, KERNEL_PROGRAM, MOST_PROGRAMS, Flee
 from conductor.model.fleet_status import FleetStatus, Phase
 from conductor.model.fleet_strategy import Share, Strategy
 from conductor.model.labels import Selector
+from conductor.model.status import State
 from conductor.plan.fleet import plan
 from conductor.plan.fleet_actions import CreateNodeState, CreateRevision, WriteNodeState
 from tests.fakes.fleet import Fleet, up
@@ -94,6 +95,17 @@ def test_a_full_node_takes_no_more_and_the_program_says_so() -> None:
     fleet.run()
     assert fleet.assigned(late) == {"n1": "A", "n2": "A"}
     assert reasons(fleet.status(late))["Degraded"] == (False, "AsExpected")
+
+
+def test_a_program_that_finds_no_pod_on_any_node_says_so() -> None:
+    fleet = Fleet("n1", "n2")
+    key = fleet.apply("p", "A", strategy=AT_ONCE)
+    fleet.run()
+    told = (("n1", "NothingSelected", "Running"), ("n2", "NothingSelected", "NothingSelected"), ("n1", "", "Running"))
+    for node, reason, expected in told:
+        fleet.report(node, State.RUNNING, reason)
+        fleet.perform(fleet.plan().actions)
+        assert reasons(fleet.status(key))["Ready"] == (True, expected)
 
 
 def test_an_image_that_no_registry_knows_is_told_of_while_the_last_version_runs() -> None:
