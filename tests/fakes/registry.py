@@ -14,6 +14,7 @@ import base64
 import hashlib
 import json
 import secrets
+import socket
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -98,8 +99,8 @@ class FakeRegistry:
 
     @classmethod
     @asynccontextmanager
-    async def serving(cls, **wishes: Any) -> AsyncIterator[FakeRegistry]:
-        """Serve on a free port of 127.0.0.1."""
+    async def serving(cls, *, listening: socket.socket | None = None, **wishes: Any) -> AsyncIterator[FakeRegistry]:
+        """Serve on a free port of 127.0.0.1, or on a socket that listens already (in another network, say)."""
         registry = cls(**wishes)
         app = web.Application(client_max_size=1 << 30)
         app.router.add_route("*", "/token", registry._token)
@@ -107,7 +108,9 @@ class FakeRegistry:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=registry.tls)
+            site: web.BaseSite = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=registry.tls)
+            if listening is not None:
+                site = web.SockSite(runner, listening, ssl_context=registry.tls)
             await site.start()
             host, port = runner.addresses[0][:2]
             registry.address = f"{host}:{port}"

@@ -37,6 +37,7 @@ exec cat
 # shared, as systemd leaves it.
 MACHINE = """set -e
 cd "$1"
+umount --all --types bpf || :
 mount -t tmpfs -o mode=0755 tmpfs /run
 mkdir -p /run/lock
 for disk in {disks}; do mkdir -p "disk$disk"; mount --bind "disk$disk" "$disk"; done
@@ -45,7 +46,6 @@ mkdir cgroups && mount --rbind /sys/fs/cgroup cgroups
 mount -t sysfs sysfs /sys
 mount --rbind cgroups /sys/fs/cgroup && umount --recursive --lazy cgroups && rmdir cgroups
 mount -t tracefs tracefs /sys/kernel/tracing
-umount -a -t bpf
 hostname node-1
 mount --make-rshared /
 echo ready

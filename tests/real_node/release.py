@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from conductor.bpf.ids import link_by_id, link_ids
+from conductor.bpf.link_info import LinkInfo, link_info
+from conductor.errors import NotFound
 from tests.e2e.node import Series, bpftool
 from tests.real_node.testbed import NODE, Cluster, Document
 
@@ -87,3 +91,11 @@ class Release:
         """Kernel ids of our programs that the kernel still has."""
         pinned = {int(name.rsplit("/", 1)[1]) for name in self.pins("programs")}
         return pinned & {program["id"] for program in bpftool("prog")}
+
+    def links(self) -> list[LinkInfo]:
+        """What the kernel says of the links of our programs."""
+        ours, found = self.programs(), list[LinkInfo]()
+        for number in link_ids():
+            with suppress(NotFound), link_by_id(number) as fd:
+                found.append(link_info(fd.fileno()))
+        return [link for link in found if link.prog_id in ours]
