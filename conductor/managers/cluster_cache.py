@@ -35,7 +35,8 @@ class ClusterCache:
 
     def __init__(self, *, facts: ClusterFacts, publish: Callable[[], Awaitable[None]]) -> None:
         self._facts, self._publish = facts, publish
-        self._layers = {what: ClaimBook() for what in (LOCAL, "pods", "services", "endpoints", "nodes")}
+        # A node that is behind a Service, as those of the API server are, is a node to all that it calls.
+        self._layers = {what: ClaimBook() for what in (LOCAL, "pods", "services", "nodes", "endpoints")}
         self._order = tuple(self._layers.values())
         self.local = LocalPods()
         """This node's pods."""

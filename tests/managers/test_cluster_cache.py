@@ -166,6 +166,17 @@ def test_services_and_what_is_behind_them_outside_have_names() -> None:
     told(story)
 
 
+def test_a_node_behind_a_service_is_a_node() -> None:
+    async def story(world: World) -> None:
+        await world.pod("p1", "10.0.0.1", owner="StatefulSet/db", node="n2")
+        label = {"labels": {"kubernetes.io/service-name": "kubernetes"}}
+        await world.have("endpointslices", "kubernetes", metadata=label, endpoints=[{"addresses": ["192.168.0.2"]}])
+        async with world.cache() as cache:
+            assert await names(cache, "192.168.0.2") == ["Node/n2"]
+
+    told(story)
+
+
 def test_an_object_of_another_shape_harms_no_other() -> None:
     async def story(world: World) -> None:
         await world.have("pods", "odd", spec={"nodeName": "n2"}, status={"podIPs": "none", "hostIPs": [7]})
