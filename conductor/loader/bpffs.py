@@ -14,7 +14,7 @@ from conductor.errors import KernelRefused
 from conductor.model.grants import MapType
 from conductor.model.ids import LinkId, ProgramId
 
-__all__ = ["BpfFs", "map_mode"]
+__all__ = ["BpfFs", "is_passed_on", "map_mode"]
 
 log = logging.getLogger(__name__)
 _DIRECTORY = 0o750
@@ -125,8 +125,17 @@ def _order(name: str) -> tuple[int, int]:
 def _warn_if_private(root: Path) -> None:
     """Warn when the mount will die with this process's mount namespace."""
     with suppress(OSError):
-        if Path("/proc/self/ns/mnt").readlink() != Path("/proc/1/ns/mnt").readlink():
+        own = Path("/proc/self/ns/mnt").readlink() != Path("/proc/1/ns/mnt").readlink()
+        if own and not is_passed_on(root, Path("/proc/self/mountinfo").read_text()):
             log.warning(
                 "%s was mounted in a mount namespace of its own: pins die with it; mount a bpffs there beforehand",
                 root,
             )
+
+
+def is_passed_on(root: Path, mountinfo: str) -> bool:
+    """Whether the mount at `root` has peers, as in a container whose volume is Bidirectional (proc_pid_mountinfo(5))."""
+    told = [fields for fields in map(str.split, mountinfo.splitlines()) if fields[4] == str(root).replace(" ", "\\040")]
+    optional = told[-1][6 : told[-1].index("-")] if told else []
+    kinds = {field.partition(":")[0] for field in optional}
+    return "shared" in kinds and "master" not in kinds
