@@ -98,7 +98,8 @@ class Assignment:
     @classmethod
     def parse(cls, raw: Mapping[str, object]) -> Self:
         """Read an item of `NodeState.spec.programs`."""
-        return cls(*(_text(raw, name) for name in ("kind", "name", "revision", "hash")))
+        # One by one, here and below: the leader reads fifty of each with every word of every node.
+        return cls(_text(raw, "kind"), _text(raw, "name"), _text(raw, "revision"), _text(raw, "hash"))
 
     def printed(self) -> Document:
         """Print that item."""
@@ -129,9 +130,15 @@ class ProgramReport:
         """Read an item of `NodeState.status.programs`; None where its state is no word of ours."""
         if (state := _STATES.get(_text(raw, "state"))) is None:
             return None
-        kind, name, digest, reason, message = (_text(raw, of) for of in ("kind", "name", "hash", "reason", "message"))
-        since = moment_of(raw.get("since"))
-        return cls(kind=kind, name=name, hash=digest, state=state, reason=reason, message=message, since=since)
+        return cls(
+            kind=_text(raw, "kind"),
+            name=_text(raw, "name"),
+            hash=_text(raw, "hash"),
+            state=state,
+            reason=_text(raw, "reason") if "reason" in raw else "",
+            message=_text(raw, "message") if "message" in raw else "",
+            since=moment_of(raw.get("since")),
+        )
 
     def printed(self) -> Document:
         """Print that item; what is empty is left out."""

@@ -6,11 +6,11 @@ by the nodes that change: not by programs times nodes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import nsmallest
 from itertools import chain
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeAlias
 
 from conductor.errors import (
     ClusterAway,
@@ -101,7 +101,9 @@ class Standing(NamedTuple):
         return self.answer in MOVING
 
 
-Such = Callable[[Standing], bool]
+Such: TypeAlias = Callable[[Standing], bool]
+_Key: TypeAlias = tuple[str, str]
+"""A FleetKey, or its like: made a hundred times for every word of every node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +151,8 @@ class Census:
     """Groups by program: of the nodes that it is meant for, or is assigned to, or that tell of it."""
 
     def __init__(self) -> None:
-        self._groups: dict[FleetKey, dict[Standing, set[str]]] = {}
-        self._selectors: dict[FleetKey, Selector] = {}
+        self._groups: dict[_Key, dict[Standing, set[str]]] = {}
+        self._selectors: dict[_Key, Selector] = {}
 
     @classmethod
     def of(
@@ -173,7 +175,7 @@ class Census:
         copy._selectors = dict(self._selectors)
         return copy
 
-    def groups(self) -> Mapping[FleetKey, Mapping[Standing, Collection[str]]]:
+    def groups(self) -> Mapping[_Key, Mapping[Standing, Collection[str]]]:
         """Answer all of it."""
         return self._groups
 
@@ -207,52 +209,35 @@ class Census:
             sight = Sight(nodes.get(name), states.get(name))
             item = sight.state.assigned(key) if sight.state else None
             report = sight.state.reported(key) if sight.state else None
-            self._put(key, name, self._standing(key, sight, item, report))
+            self._put(key, name, _standing(self._is_meant(key, sight.node), sight, item, report))
 
     def see(self, name: str, before: Sight, after: Sight) -> set[FleetKey]:
         """Take how a node changed; answers the programs of which it has or says something else."""
         was, now = _entries(before.state), _entries(after.state)
         told, tells = _reports(before.state), _reports(after.state)
-        touched = {key for key in {*was, *now} if was.get(key) != now.get(key)}
-        touched |= {key for key in {*told, *tells} if told.get(key) != tells.get(key)}
+        touched = {*_differing(was, now), *_differing(told, tells)}
         if _is_fresh(before.state) != _is_fresh(after.state):
             touched |= {key for key, report in tells.items() if report.state in BROKEN}
-        keys = touched
-        if before.node != after.node or _has_room(before.state) != _has_room(after.state):
-            keys = {*self._selectors, *was, *now, *told, *tells}
-        for key in keys:
-            old = self._standing(key, before, was.get(key), told.get(key))
-            new = self._standing(key, after, now.get(key), tells.get(key))
+        is_wide = before.node != after.node or _has_room(before.state) != _has_room(after.state)
+        for key in {*self._selectors, *was, *now, *told, *tells} if is_wide else touched:
+            is_meant = self._is_meant(key, after.node)
+            was_meant = self._is_meant(key, before.node) if is_wide else is_meant
+            old = _standing(was_meant, before, was.get(key), told.get(key))
+            new = _standing(is_meant, after, now.get(key), tells.get(key))
             if old != new:
                 self._drop(key, name, old)
                 self._put(key, name, new)
-        return touched
+        return {FleetKey(*key) for key in touched}
 
-    def _standing(
-        self, key: FleetKey, sight: Sight, item: Assignment | None, report: ProgramReport | None
-    ) -> Standing | None:
-        node, selector = sight.node, self._selectors.get(key)
-        is_meant = node is not None and selector is not None and selector.matches(node.labels)
-        if not is_meant and item is None and report is None:
-            return None
-        is_broken = report is not None and report.state in BROKEN
-        return Standing(
-            is_meant=is_meant,
-            is_ready=node is not None and node.ready,
-            has_room=item is not None or _has_room(sight.state),
-            assigned=item.hash if item else None,
-            revision=item.revision if item else "",
-            told=report.hash if report else None,
-            state=report.state if report else None,
-            reason=report.reason if report and (is_broken or report.reason == NOTHING) else "",
-            is_fresh=not is_broken or _is_fresh(sight.state),
-        )
+    def _is_meant(self, key: _Key, node: NodeRow | None) -> bool:
+        selector = self._selectors.get(key)
+        return node is not None and selector is not None and selector.matches(node.labels)
 
-    def _put(self, key: FleetKey, name: str, how: Standing | None) -> None:
+    def _put(self, key: _Key, name: str, how: Standing | None) -> None:
         if how is not None:
             self._groups.setdefault(key, {}).setdefault(how, set()).add(name)
 
-    def _drop(self, key: FleetKey, name: str, how: Standing | None) -> None:
+    def _drop(self, key: _Key, name: str, how: Standing | None) -> None:
         if how is None:
             return
         groups = self._groups[key]
@@ -263,12 +248,36 @@ class Census:
                 del self._groups[key]
 
 
-def _entries(state: NodeStateRow | None) -> dict[FleetKey, Assignment]:
-    return {item.key: item for item in state.spec} if state else {}
+def _standing(is_meant: bool, sight: Sight, item: Assignment | None, report: ProgramReport | None) -> Standing | None:
+    if not is_meant and item is None and report is None:
+        return None
+    node = sight.node
+    is_broken = report is not None and report.state in BROKEN
+    return Standing(
+        is_meant=is_meant,
+        is_ready=node is not None and node.ready,
+        has_room=item is not None or _has_room(sight.state),
+        assigned=item.hash if item else None,
+        revision=item.revision if item else "",
+        told=report.hash if report else None,
+        state=report.state if report else None,
+        reason=report.reason if report and is_broken else "",
+        is_fresh=not is_broken or _is_fresh(sight.state),
+    )
 
 
-def _reports(state: NodeStateRow | None) -> dict[FleetKey, ProgramReport]:
-    return {report.key: report for report in state.observed} if state else {}
+def _entries(state: NodeStateRow | None) -> dict[_Key, Assignment]:
+    return {(item.kind, item.name): item for item in state.spec} if state else {}
+
+
+def _reports(state: NodeStateRow | None) -> dict[_Key, ProgramReport]:
+    return {(report.kind, report.name): report for report in state.observed} if state else {}
+
+
+def _differing(before: Mapping[_Key, object], after: Mapping[_Key, object]) -> Iterable[_Key]:
+    if before == after:
+        return ()
+    return [key for key in {**before, **after} if before.get(key) != after.get(key)]
 
 
 def _has_room(state: NodeStateRow | None) -> bool:
