@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.real_node.bed import Bed
+from tests.real_node.release import Release
 from tests.real_node.testbed import PARTS, Cluster
 
 
@@ -18,7 +20,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """The cluster, with nothing of ours installed."""
-    with Cluster.running() as cluster:
-        yield cluster
+def bed() -> Iterator[Bed]:
+    """What of the machine was there before, and the cluster until somebody ends it."""
+    with Bed.running() as bed:
+        yield bed
+
+
+@pytest.fixture(scope="session")
+def cluster(bed: Bed) -> Cluster:
+    """The cluster; tests take what they need of the release."""
+    return bed.cluster
+
+
+@pytest.fixture(scope="session")
+def release(bed: Bed) -> Release:
+    """The chart on it: every file says with which values by `have`."""
+    return bed.release

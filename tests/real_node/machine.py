@@ -131,6 +131,15 @@ class Machine:
         """Where a path of the machine lies for root out here."""
         return Path(f"/proc/{self.pid}/root") / str(path).lstrip("/")
 
+    def processes(self) -> list[tuple[int, list[str]]]:
+        """Pids, as we see them from outside, and command lines of what runs on it."""
+        space, found = Path(f"/proc/{self.pid}/ns/pid").readlink(), list[tuple[int, list[str]]]()
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it ended
+                if (entry / "ns/pid").readlink() == space:
+                    found.append((int(entry.name), (entry / "cmdline").read_text(errors="replace").split("\0")))
+        return found
+
     @property
     def spaces(self) -> set[str]:
         """Its namespaces of PIDs, mounts and network, as /proc names them."""

@@ -26,12 +26,23 @@ class Release:
 
     def __init__(self, *, cluster: Cluster) -> None:
         self.cluster = cluster
+        self.seen: set[int] = set()
+        """Kernel ids of programs that were ours."""
+        self._values: tuple[str, ...] | None = None
 
-    def install(self, *words: str) -> None:
+    def have(self, *values: str) -> None:
+        """Have it installed with these values (`a.b=c`), and without any program."""
+        if self._values != values:
+            self.install(*values)
+        self.cluster.kubectl("delete", "kp,up", "--all", "--timeout=60s")
+
+    def install(self, *values: str) -> None:
         """Install or upgrade, and wait until the pod of now is ready."""
-        words = ("--namespace", NAMESPACE, "--create-namespace", *words)
+        words = [word for value in values for word in ("--set", value)]
+        words += ["--namespace", NAMESPACE, "--create-namespace"]
         self.cluster.helm("upgrade", "--install", NAME, str(CHART), *words)
         self.wait()
+        self._values = values
 
     def wait(self) -> None:
         """Wait until the DaemonSet's pod of now is ready."""
@@ -41,6 +52,7 @@ class Release:
 
     def uninstall(self) -> str:
         """Uninstall; answers what Helm said."""
+        self._values = None
         return self.cluster.helm("uninstall", NAME, "--namespace", NAMESPACE)
 
     # --- what is told ------------------------------------------------------------------------------------------------
@@ -79,6 +91,24 @@ class Release:
             "exec", "-n", NAMESPACE, self.pod["metadata"]["name"], "-c", container, "--", *words
         )
 
+    def pid(self, container: str) -> int:
+        """The first process of a container, as we see it from outside."""
+        (found,) = [
+            pid
+            for pid, words in self.cluster.machine.processes()
+            if f"--{container}-socket={RUN}/{container}.sock" in words and container in words
+        ]
+        return found
+
+    def restarts(self) -> dict[str, int]:
+        """How often containers of the pod were started again."""
+        return {one["name"]: one["restartCount"] for one in self.pod["status"]["containerStatuses"]}
+
+    def example(self, *names: str) -> None:
+        """Apply examples."""
+        for name in names:
+            self.cluster.kubectl("apply", "-f", str(EXAMPLES / name))
+
     # --- what is there -----------------------------------------------------------------------------------------------
 
     def pins(self, kind: str = "") -> set[str]:
@@ -90,7 +120,9 @@ class Release:
     def programs(self) -> set[int]:
         """Kernel ids of our programs that the kernel still has."""
         pinned = {int(name.rsplit("/", 1)[1]) for name in self.pins("programs")}
-        return pinned & {program["id"] for program in bpftool("prog")}
+        found = pinned & {program["id"] for program in bpftool("prog")}
+        self.seen |= found
+        return found
 
     def links(self) -> list[LinkInfo]:
         """What the kernel says of the links of our programs."""

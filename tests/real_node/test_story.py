@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.node import told
-from tests.real_node.release import CHART, EXAMPLES, NAMESPACE, Release
+from tests.real_node.release import CHART, NAMESPACE, Release
 from tests.real_node.shelf import Shelf
 from tests.real_node.testbed import Cluster
 from tests.real_node.workloads import deployment, pod_of, talk
@@ -17,21 +17,13 @@ from tests.real_node.workloads import deployment, pod_of, talk
 pytestmark = [pytest.mark.node, pytest.mark.kernel, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-@pytest.fixture(scope="module")
-def release(cluster: Cluster) -> Iterator[Release]:
+@pytest.fixture(scope="module", autouse=True)
+def installed(cluster: Cluster, release: Release) -> Iterator[None]:
     """The chart by its default values, with two deployments of others beside it."""
     cluster.apply(deployment("web"), deployment("db"))
-    release = Release(cluster=cluster)
-    release.install()
-    yield release
-    cluster.kubectl("delete", "kp,up", "--all", "--timeout=60s")
-    release.uninstall()
+    release.have()
+    yield
     cluster.kubectl("delete", "deployment", "web", "db")
-
-
-def example(release: Release, *names: str) -> None:
-    for name in names:
-        release.cluster.kubectl("apply", "-f", str(EXAMPLES / name))
 
 
 def sent(release: Release, role: str) -> float:
@@ -56,7 +48,7 @@ def test_the_pod_is_ready_and_helm_says_so(release: Release) -> None:
 
 def test_both_kinds_run_within_seconds_with_data_of_the_kernel(release: Release) -> None:
     began = time.monotonic()
-    example(release, "kernel-program.yaml", "granted-maps.yaml", "user-program.yaml", "service-map.yaml")
+    release.example("kernel-program.yaml", "granted-maps.yaml", "user-program.yaml", "service-map.yaml")
     release.until(tcp_pairs="Running", tcp_map="Running", pressure="Running", service_map="Running")
     running = time.monotonic() - began
     talk(release.cluster, "web", "db", 1000)
