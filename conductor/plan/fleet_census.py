@@ -261,7 +261,7 @@ def _standing(is_meant: bool, sight: Sight, item: Assignment | None, report: Pro
         revision=item.revision if item else "",
         told=report.hash if report else None,
         state=report.state if report else None,
-        reason=report.reason if report and is_broken else "",
+        reason=report.reason if report and (is_broken or report.reason == NOTHING) else "",
         is_fresh=not is_broken or _is_fresh(sight.state),
     )
 
