@@ -200,7 +200,7 @@ class VerifierRejected(ConductorError):
 
 
 class KernelRefused(ConductorError):
-    """The kernel or its daemon refused a load or attach for good. The message carries its own words."""
+    """The kernel or its daemon refused a load or attach. Raised by `bpf` and `bpfman`; the message carries its own words."""
 
     code, reason, retry = Code.FAILED_PRECONDITION, "KernelRefused", True
 
@@ -236,7 +236,7 @@ class MapMissing(ConductorError):
 
 
 class MapMismatch(ConductorError):
-    """A granted map has another type or layout than the program needs. Raised when a grant is opened."""
+    """A granted map has another type or layout than the program needs. Raised when a grant is opened; build both alike."""
 
     code, reason, retry = Code.FAILED_PRECONDITION, "MapMismatch", False
 
@@ -421,7 +421,7 @@ class LeadershipLost(ConductorError):
 
 
 class RevisionUnusable(ConductorError):
-    """A revision that this node is to run is not there, or is another than was meant. Raised by `node`."""
+    """A revision that this node is to run is not there, or is another than was meant. Raised by `node`; delete it."""
 
     code, reason, retry = Code.FAILED_PRECONDITION, "RevisionUnusable", False
 

@@ -17,7 +17,7 @@ from tests.docs.shell import environment
 from tests.e2e.node import Node
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
-ELSEWHERE = {"wasm.md", "kubernetes.md", "contributing.md", "images.md"}
+ELSEWHERE = {"wasm.md", "kubernetes.md", "contributing.md", "images.md", "from-bpfman.md", "troubleshooting.md"}
 SECTIONS_ELSEWHERE = {"operators.md": "Two systemd units"}
 DOCUMENTS = [path for path in sorted(DOCS.glob("*.md")) if path.name not in ELSEWHERE and commands(path.read_text())]
 

@@ -11,6 +11,7 @@ from conductor.exporter.cluster_families import CLUSTER
 from conductor.exporter.families import AGENT, PROGRAM, call_durations
 from tests.docs import fields
 from tests.docs.reading import DOCS, ROOT
+from tests.docs.reasons import reasons
 
 __all__ = ["PARTS", "Part", "metrics", "part", "sessions"]
 
@@ -39,6 +40,7 @@ def sessions() -> Iterator[str]:
 PARTS = {
     ("operators.md", "metrics"): metrics,
     ("contributing.md", "sessions"): sessions,
+    ("troubleshooting.md", "reasons"): reasons,
     ("manifests.md", "kernel-program"): fields.kernel_program,
     ("manifests.md", "user-program"): fields.user_program,
     ("manifests.md", "node-state"): fields.node_state,
