@@ -48,6 +48,7 @@ from conductor.model.program import ProgramType, Source
 from conductor.net.interfaces import Interfaces
 from conductor.oci.service import OciImages
 from conductor.privilege import group_id
+from conductor.wasm.module_file import module_needs
 from conductor.wasm.runtime import WasmRuntime
 
 if TYPE_CHECKING:
@@ -242,7 +243,7 @@ def grpc_door(
     return grpc.serving(
         socket=ground.config.agent_socket,
         programs=programs,
-        registry=RegistryManager(builtins=BUILTINS),
+        registry=RegistryManager(builtins=BUILTINS, images=images, read=module_needs),
         images=images,
         logs=ground.logs,
         objects=state_dir.objects,

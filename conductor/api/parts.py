@@ -53,7 +53,7 @@ class SourceHolder(Protocol):
 class Registry(Protocol):
     """The Registry Manager."""
 
-    def available(self) -> tuple[Available, ...]:
+    async def available(self) -> tuple[Available, ...]:
         """List what could be loaded."""
         ...
 

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Self
 
 from conductor.errors import ConductorError, ImagePending
@@ -129,6 +130,10 @@ class ImageManager:
         """Look once whether what these wishes name is whole, off the event loop."""
         named = (image_of(spec) for spec in specs)
         await self._source.check({image.digest for image in named if image is not None and image.digest})
+
+    def located(self, content: str) -> Path | None:
+        """Where the file of an image lies, by its own digest; looking at it is no use of it."""
+        return self._source.located(content)
 
     def images(self) -> tuple[ImageStatus, ...]:
         """List what is here."""

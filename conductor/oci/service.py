@@ -84,6 +84,10 @@ class OciImages:
         """Find what was pulled by the digest that it resolved to."""
         return self._puller.held(digest)
 
+    def located(self, content: str) -> Path | None:
+        """Where a file lies, which is no use of it; None where it is not there."""
+        return self._store.located(content)
+
     def keep(self, in_use: Collection[str]) -> None:
         """Say which digests no eviction may touch."""
         self._store.retain(in_use)

@@ -138,6 +138,11 @@ class ImageStore:
             self.release(record.digest, guard)
         return self._shelf.path(record.content) if whole else None
 
+    def located(self, content: str) -> Path | None:
+        """Where a file lies, by its own digest: that is no use of it, and its bytes are not checked."""
+        with self._lock:
+            return self._shelf.path(content) if self._shelf.size(content) else None
+
     def hold(self, digest: str, holder: str) -> None:
         """Keep an image from eviction, be it there already or not yet."""
         with self._lock:

@@ -12,7 +12,15 @@ from conductor.ports.images import ImageSource, PulledImage, PullSecrets
 from conductor.ports.kernel import Containers, InterfaceSource, Kernel, KernelLoad, KernelLoaded, PodSource, RoadStatus
 from conductor.ports.maps import Cursor, Entries, MapHandle, MapLayouts, MapOpener, RingHandle
 from conductor.ports.programs import Ids, LogSink, Lookup, Program, ProgramContext, SeriesSink, StateCell, Values
-from conductor.ports.runtimes import BreaksBetweenTicks, Instance, InstanceCost, KeepsRecords, Runtime
+from conductor.ports.runtimes import (
+    BreaksBetweenTicks,
+    Instance,
+    InstanceCost,
+    KeepsRecords,
+    ModuleNeeds,
+    ModuleReader,
+    Runtime,
+)
 
 __all__ = [
     "BreaksBetweenTicks",
@@ -36,6 +44,8 @@ __all__ = [
     "MapHandle",
     "MapLayouts",
     "MapOpener",
+    "ModuleNeeds",
+    "ModuleReader",
     "PodSource",
     "Program",
     "ProgramContext",

@@ -73,6 +73,10 @@ class ImageSource(Protocol):
         """Find in the store what was pulled by this manifest's digest; its bytes are checked once per process."""
         ...
 
+    def located(self, content: str) -> Path | None:
+        """Where a file lies, by its own digest; that is no use of it, and its bytes are not checked."""
+        ...
+
     def images(self, in_use: Collection[str]) -> tuple[ImageStatus, ...]:
         """List the store; `in_use` are digests of manifests that somebody needs."""
         ...

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 from conductor.model.grants import MapNeed
 from conductor.model.ids import Name
@@ -14,7 +15,7 @@ from conductor.model.program import UserProgramSpec
 from conductor.model.status import StreamCost
 from conductor.ports.programs import ProgramContext
 
-__all__ = ["BreaksBetweenTicks", "Instance", "InstanceCost", "KeepsRecords", "Runtime"]
+__all__ = ["BreaksBetweenTicks", "Instance", "InstanceCost", "KeepsRecords", "ModuleNeeds", "ModuleReader", "Runtime"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,4 +90,23 @@ class Runtime(Protocol):
 
     def problems(self) -> tuple[str, ...]:
         """What is amiss with the runtime itself, a sentence each."""
+        ...
+
+
+class ModuleNeeds(Protocol):
+    """What a module declares of itself."""
+
+    @property
+    def maps(self) -> tuple[MapNeed, ...]: ...
+    @property
+    def metrics(self) -> tuple[MetricSpec, ...]: ...
+    @property
+    def config_schema(self) -> Mapping[str, Any]: ...
+
+
+class ModuleReader(Protocol):
+    """Reads what modules declare; compiles and runs nothing."""
+
+    async def __call__(self, path: Path, digest: str, /) -> ModuleNeeds:
+        """Read the module of a file. Raises `ModuleUnusable`, `InvalidSpec` (its needs), `ObjectUnreadable`."""
         ...

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator
@@ -11,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from conductor.errors import ConductorError, ObjectUnreadable
+from conductor.errors import ConductorError
 from conductor.model.grants import MapNeed
 from conductor.model.ids import Name
 from conductor.model.kernel import Bytecode, KernelFunctionSpec
@@ -20,8 +19,8 @@ from conductor.model.program import UserProgramSpec, WasmSource
 from conductor.ports import Instance, ProgramContext
 from conductor.wasm.anatomy import examine
 from conductor.wasm.config_schema import checked_config
+from conductor.wasm.module_file import read_module
 from conductor.wasm.needs import Needs
-from conductor.wasm.settings import MODULE_BYTES
 from conductor.wasm.tuning import Tuning
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class WasmRuntime:
         path, digest = await self._locate(spec)
         needs = self._known.get(digest)
         if needs is None:
-            content = await asyncio.to_thread(_read, path, digest)
+            content = await asyncio.to_thread(read_module, path, digest)
             needs = (await asyncio.to_thread(examine, content)).needs
             await (await self._ready_host()).module(digest, lambda: content)
             self._remember(digest, needs)
@@ -99,7 +98,7 @@ class WasmRuntime:
         path, digest = await self._locate(spec)
         await self.needs(spec)
         needs, host = self._known[digest], await self._ready_host()
-        ready = await host.module(digest, lambda: _read(path, digest))
+        ready = await host.module(digest, lambda: read_module(path, digest))
         config = checked_config(needs.config_schema, spec.config)
         before = _wasm(old)
         if before is not None:
@@ -175,15 +174,3 @@ async def _saved(old: WasmInstance) -> None:
 def _wasm(old: Instance | None) -> Any:
     """Answer the instance if it is of this runtime."""
     return old if old is not None and hasattr(old, "take_over") else None
-
-
-def _read(path: str, digest: str) -> bytes:
-    try:
-        content = Path(path).read_bytes() if Path(path).stat().st_size <= 2 * MODULE_BYTES else b""
-    except OSError as exc:
-        raise ObjectUnreadable(f"{path}: {exc.strerror}") from exc
-    if not content:
-        raise ObjectUnreadable(f"{path} is empty, or larger than any module may be ({MODULE_BYTES >> 20} MiB)")
-    if digest and f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
-        raise ObjectUnreadable(f"{path} is not what its digest says ({digest}); load it again")
-    return content

@@ -38,7 +38,7 @@ INFO = AgentInfo(version="0.1.0", node="n1", road="embedded", road_connected=Tru
 
 
 class Registry:
-    def available(self) -> tuple[Available, ...]:
+    async def available(self) -> tuple[Available, ...]:
         return (AVAILABLE,)
 
 

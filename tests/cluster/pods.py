@@ -61,7 +61,7 @@ class Kubelet:
 
     def ran(self, namespace: str, name: str, **labels: str) -> RealPod:
         """Have a pod that runs, told or not."""
-        return self.start(self.scheduled(namespace, name, **labels))
+        return self.start(self.scheduled(namespace, name, host_network=False, **labels))
 
     def told(self, real: RealPod) -> None:
         """Tell the API server of its container."""

@@ -102,6 +102,9 @@ class FakeImages:
     def held(self, digest: str) -> FakePulled | None:
         return self.store.get(digest)
 
+    def located(self, content: str) -> Path | None:
+        return next((pulled.path for pulled in self.store.values() if pulled.content == content), None)
+
     def images(self, in_use: Collection[str]) -> tuple[ImageStatus, ...]:
         return tuple(self._status(pulled, in_use) for pulled in self.store.values())
 

@@ -74,6 +74,16 @@ def test_what_is_kept_is_there_after_a_start(tmp_path: Path) -> None:
         assert store.counts.hits == 1
 
 
+def test_where_a_file_lies_is_told_without_using_it(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        record = put(store, b"module")
+        (before,) = store.images()
+        assert store.located(record.content) == blob(tmp_path, record)
+        assert store.located(digest_of(b"other")) is None
+        assert store.images() == (before,)
+        assert store.counts.hits == 0
+
+
 def test_files_are_of_the_owner_alone_and_read_only(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         record = put(store, b"module")

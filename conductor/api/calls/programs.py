@@ -84,7 +84,7 @@ class ProgramCalls(pb.AgentBase):
 
     @override
     async def list_available(self, list_available_request: pb.ListAvailableRequest) -> pb.ListAvailableResponse:
-        programs = [wire.available_to_wire(available) for available in self._registry.available()]
+        programs = [wire.available_to_wire(available) for available in await self._registry.available()]
         return pb.ListAvailableResponse(programs=programs)
 
     def _lend(self, request: pb.LoadRequest) -> None:
