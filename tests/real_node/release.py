@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -123,6 +124,15 @@ class Release:
         found = pinned & {program["id"] for program in bpftool("prog")}
         self.seen |= found
         return found
+
+    def gone(self, programs: set[int], *, seconds: float = 10) -> bool:
+        """Whether the kernel has none of these any more; it frees what nobody holds a little later."""
+        until = time.monotonic() + seconds
+        while programs & {program["id"] for program in bpftool("prog")}:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.1)
+        return True
 
     def links(self) -> list[LinkInfo]:
         """What the kernel says of the links of our programs."""
