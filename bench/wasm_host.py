@@ -155,3 +155,6 @@ class _Nobody:
 
     def is_local(self, addresses: Sequence[bytes]) -> list[bool]:
         return [False for _ in addresses]
+
+    def is_settled(self) -> bool:
+        return True

@@ -162,6 +162,7 @@ class Running:
         self._numbers: dict[int, int] = {}
         self._numbers_of = (-1, -1)
         self._pace = pace
+        self._is_settled = False
         self._next = {"resolve": 0.0, "expire": 0.0}
 
     @property
@@ -189,9 +190,11 @@ class Running:
     def _count(self, now: float) -> None:
         entries = self._context.maps["pairs"].entries()
         pairs, traffic = np.frombuffer(entries.keys, PAIR), np.frombuffer(entries.values, TRAFFIC)
+        told = self._are_told(pairs)
+        pairs, traffic = pairs[told], traffic[told]
         active = np.maximum(traffic["active"], 0)
         ledger, origin = self._books.ledger, self._books.ledger.origin
-        reading = origin.reading(entries.keys, np.ascontiguousarray(traffic["counted"]), now)
+        reading = origin.reading(pairs.tobytes(), np.ascontiguousarray(traffic["counted"]), now)
         again = self._is_time("resolve", now)
         due = ledger.due(reading, also=(active > 0) & again)
         ledger.post(reading, due, self._rows(pairs[due], now), now)
@@ -205,6 +208,14 @@ class Running:
             self._shown.expire(ledger, now - self._pace.idle)
 
     # --- rows ---
+
+    def _are_told(self, pairs: NDArray[np.void]) -> NDArray[np.bool_]:
+        """Tell which entries are counted now. While names are on their way, what strangers did stays in the kernel."""
+        if self._is_settled or self._books.ledger.subtract_first:
+            return np.full(len(pairs), fill_value=True)
+        named = self._names.are_named(pairs["local"]) & self._names.are_named(pairs["remote"])
+        self._is_settled = self._context.lookup.is_settled()  # only now: whoever asks makes names come
+        return named | self._is_settled
 
     def _rows(self, pairs: NDArray[np.void], now: float) -> Slots:
         """Rows of pairs, NOWHERE for those that are not to be shown."""

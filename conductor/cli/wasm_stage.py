@@ -63,6 +63,10 @@ class _Nobody:
         """Know no interface."""
         return [False] * len(addresses)
 
+    def is_settled(self) -> bool:
+        """Wait for nobody."""
+        return True
+
 
 class _Cell:
     """State that ends with the command (`ports.StateCell`)."""

@@ -124,6 +124,10 @@ class CacheManager:
         """Whether each address belongs to an interface of this host."""
         return self._addresses.is_local(addresses)
 
+    def is_settled(self) -> bool:
+        """Whether who has no name now has none: nobody waits for a cluster's names."""
+        return self.cluster is None or self.cluster.is_settled()
+
     def containers(self, cgroup_ids: Sequence[int]) -> list[Container | None]:
         """Which container each cgroup id is; an id never seen before is looked for soon."""
         seen = self._walk

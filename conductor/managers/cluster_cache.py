@@ -23,6 +23,8 @@ __all__ = ["ClusterCache"]
 LOOK_SECONDS = 1.0
 """Between two words on facts that changed, and between two looks at what is to be forgotten."""
 FIRST_SECONDS = 2.0
+SETTLE_SECONDS = 30.0
+"""After the first question, until names that have not come are not waited for any more."""
 LOCAL = "local_pods"
 
 
@@ -90,6 +92,11 @@ class ClusterCache:
         left = self._patience - time.monotonic()
         if left > 0 and threading.get_ident() != self._loop_thread:
             self._known.wait(left)
+
+    def is_settled(self) -> bool:
+        """Whether all names that there are have come since they were asked for, or a while has passed."""
+        until = self._patience - FIRST_SECONDS + SETTLE_SECONDS
+        return self._known.is_set() or float("-inf") < until <= time.monotonic()
 
     def named(self, container: Container) -> Container:
         """Add to a container what its pod tells."""

@@ -61,6 +61,10 @@ class Lookup(Protocol):
         """Whether an address belongs to an interface of this host."""
         ...
 
+    def is_settled(self) -> bool:
+        """Whether who has no name now has none: a cluster's names are there, or were waited for long enough."""
+        ...
+
 
 class LogSink(Protocol):
     """A program's log: rate-limited, shown by `conductor logs`. Level: debug, info, warning, error."""

@@ -28,6 +28,8 @@ class FakeLookup:
 
     def __init__(self) -> None:
         self.names: dict[bytes, Workload] = {}
+        self.settled = True
+        """Names of a cluster are there, or are not waited for any more."""
 
     def name(self, address: str, name: str, *, kind: str = "Host", namespace: str = "") -> None:
         self.names[packed(address)] = Workload(kind=kind, name=name, namespace=namespace)
@@ -41,6 +43,9 @@ class FakeLookup:
 
     def is_local(self, addresses: Sequence[bytes]) -> list[bool]:
         return [False for _ in addresses]
+
+    def is_settled(self) -> bool:
+        return self.settled
 
 
 @dataclass

@@ -25,3 +25,6 @@ class FakeLookup:
 
     def is_local(self, addresses: Sequence[bytes]) -> list[bool]:
         return [address in self.local for address in addresses]
+
+    def is_settled(self) -> bool:
+        return True

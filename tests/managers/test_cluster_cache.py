@@ -147,6 +147,27 @@ async def test_a_server_that_is_away_costs_the_first_who_asks_two_seconds_and_no
                 assert await asyncio.to_thread(cache.workloads, [address_of("10.0.0.1")]) == [None]
 
 
+async def test_names_are_settled_once_all_are_told_and_not_before_somebody_asked(tmp_path: Path) -> None:
+    world = World()
+    connection = world.server.client("agent")
+    facts = KubeFacts(cluster=connection.cluster, node="n1")
+    async with CacheManager.running(
+        interfaces=FakeInterfaces(), node_name="n1", cgroup_mount=tmp_path, facts=facts
+    ) as cache:
+        await until(lambda: len(world.server.streams) == 1)
+        assert not cache.is_settled()
+        connection.delay = 0.3
+        cache.workloads([address_of("10.0.0.1")])
+        await asyncio.sleep(0.1)
+        assert not cache.is_settled()
+        await until(cache.is_settled)
+
+
+async def test_without_a_cluster_no_names_are_waited_for(tmp_path: Path) -> None:
+    async with CacheManager.running(interfaces=FakeInterfaces(), node_name="n1", cgroup_mount=tmp_path) as cache:
+        assert cache.is_settled()
+
+
 def test_services_and_what_is_behind_them_outside_have_names() -> None:
     async def story(world: World) -> None:
         await world.have("services", "web", spec={"clusterIP": "10.96.0.7", "clusterIPs": ["10.96.0.7", "fd00::7"]})

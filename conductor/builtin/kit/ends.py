@@ -56,6 +56,12 @@ class EndNames:
         found = self._lookup.workloads(asked)
         return np.array([self._number(w, a) for w, a in zip(found, asked, strict=True)], np.int64)[back]
 
+    def are_named(self, addresses: Addresses) -> NDArray[np.bool_]:
+        """Tell behind which addresses somebody is known to stand."""
+        unique, back = np.unique(np.ascontiguousarray(addresses).view("S16"), return_inverse=True)
+        found = self._lookup.workloads(unique.view("V16").tolist())
+        return np.array([workload is not None for workload in found], np.bool_)[back]
+
     def workload(self, number: int) -> Workload:
         """Answer the workload of a number."""
         return self._known[number]
