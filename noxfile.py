@@ -260,7 +260,8 @@ def _bench_parts(session: nox.Session) -> list[str]:
 
     assets = os.environ.get("KUBEBUILDER_ASSETS", "")
     folder = _cluster_parts(session) if "fleet" in session.posargs else assets or found(*PARTS) or ""
-    given = {"KUBEBUILDER_ASSETS": str(folder), "CONDUCTOR_BENCH_NODES": os.environ.get("CONDUCTOR_BENCH_NODES", "")}
+    chosen = {name: os.environ.get(name, "") for name in ("CONDUCTOR_BENCH_NODES", "CONDUCTOR_BENCH_PROFILE")}
+    given = {"KUBEBUILDER_ASSETS": str(folder)} | chosen
     return [f"{name}={value}" for name, value in given.items() if value]
 
 
