@@ -73,6 +73,8 @@ class Entry:
     failures: int = 0
     due: float = 0.0
     """When it may be tried next, in loop time; 0: at once."""
+    again: float = 0.0
+    """When containers that refused are to be asked again; nothing else waits for that. 0: none did."""
     tried: bool = False
     """Whether the present wish had an outcome."""
     journal: deque[str] = field(default_factory=lambda: deque(maxlen=JOURNAL_LINES))
@@ -160,18 +162,26 @@ class Entries:
 
     def next_due(self) -> float | None:
         """When the earliest failed entry may be tried again."""
-        times = [entry.due for entry in self._entries.values()] + [due for _, due in self._leftovers.values()]
+        times = [time for entry in self._entries.values() for time in (entry.due, entry.again)]
+        times += [due for _, due in self._leftovers.values()]
         return min((time for time in times if time > 0.0), default=None)
 
     def succeed(self, entry: Entry, state: State, reason: str, message: str) -> None:
         """Record an outcome that needs no other try."""
-        entry.failures, entry.due, entry.tried = 0, 0.0, True
+        entry.failures, entry.due, entry.again, entry.tried = 0, 0.0, 0.0, True
         self.tell(entry, state, reason, message)
+
+    def refuse(self, entry: Entry, state: State, reason: str, message: str, again: float) -> None:
+        """Record that containers refused, and when they are asked again."""
+        if entry.condition.reason != reason:
+            self.note(entry.wish.spec.name, f"{reason}: {message}")
+        self.succeed(entry, state, reason, message)
+        entry.again = again
 
     def fail(self, name: Name, error: ConductorError) -> None:
         """Record a failure of a wished program and when it is tried again."""
         entry = self._entries[name]
-        entry.failures, entry.tried = entry.failures + 1, True
+        entry.failures, entry.again, entry.tried = entry.failures + 1, 0.0, True
         message = entry.told(error)
         pause = delay(entry.failures, self._jitter()) if error.retry else HOPELESS_SECONDS
         entry.due = self._now() + pause

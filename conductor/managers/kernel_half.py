@@ -22,6 +22,7 @@ from conductor.managers.kernel_hands import KernelHands
 from conductor.managers.kernel_maps import functions_of, open_granted
 from conductor.managers.kernel_pass import KernelPass, ObjectFiles
 from conductor.managers.kernel_records import LinkRecords
+from conductor.managers.kernel_refusals import Refusals
 from conductor.managers.kernel_runs import KernelRuns
 from conductor.managers.kernel_strays import Strays
 from conductor.managers.kernel_tasks import Announcer, beside
@@ -57,6 +58,7 @@ class KernelHalf:
         open_map: MapOpener,
         entries: Entries,
         work: KernelPass,
+        refusals: Refusals,
         counters: KernelCounters,
         strays: Strays,
         publish: Callable[[Event], Awaitable[None]],
@@ -65,6 +67,7 @@ class KernelHalf:
         self._kernel, self._open = kernel, open_map
         self._runs = KernelRuns(kernel=kernel)
         self._entries, self._pass, self.counters, self.strays = entries, work, counters, strays
+        self._refusals = refusals
         self._publish, self._resync = publish, resync
         self._desired: Mapping[Name, Wish] | None = None
         self._asked = self._tried = 0
@@ -109,7 +112,7 @@ class KernelHalf:
         entries = Entries(clock=clock, now=now, jitter=jitter, changed=announcer.mark)
         kept = LinkRecords(path=records, boot_id=boot_id)
         kept.load()
-        strays = Strays(kernel=kernel, owner=owner)
+        strays, refusals = Strays(kernel=kernel, owner=owner), Refusals(now=now, jitter=jitter)
         hands = KernelHands(
             kernel=kernel,
             containers=containers,
@@ -134,9 +137,11 @@ class KernelHalf:
                 interfaces=interfaces,
                 containers=containers,
                 pods=pods,
+                refusals=refusals,
                 counters=counters,
                 netns=netns,
             ),
+            refusals=refusals,
             counters=counters,
             strays=strays,
             publish=publish,
@@ -233,6 +238,7 @@ class KernelHalf:
         self.counters.passes += 1
         if self._road_came:
             self._entries.hurry()
+            self._refusals.hurry()
         for concerned in self._moved_for:
             self._entries.hurry(only=concerned)
         self._road_came, self._moved_for = False, set()

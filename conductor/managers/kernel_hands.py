@@ -10,6 +10,7 @@ from conductor.errors import AnswerLost, ConductorError, KernelAway, KernelRefus
 from conductor.managers.kernel_counters import KernelCounters
 from conductor.managers.kernel_loads import KernelLoads
 from conductor.managers.kernel_records import LinkRecords
+from conductor.managers.kernel_refusals import is_refusal
 from conductor.managers.kernel_strays import Strays
 from conductor.managers.kernel_ties import KernelTies, words
 from conductor.model.ids import LinkId, Name, ProgramId
@@ -89,7 +90,10 @@ class KernelHands:
                 assert_never(action)
 
     async def _attach_all(self, loaded: tuple[KernelLoaded, ...], want: KernelWant) -> None:
-        """Attach every link, also after one failed. Raises the first failure; what stands stays."""
+        """Attach every link, also after one failed. Raises the first failure; what stands stays.
+
+        What only containers refused is no failure: each is tried again by itself.
+        """
         failure: ConductorError | None = None
         for link in want.links:
             try:
@@ -97,7 +101,8 @@ class KernelHands:
             except AnswerLost:
                 raise
             except ConductorError as error:
-                failure = failure or error
+                if not is_refusal(want.spec, link, error):
+                    failure = failure or error
         if failure is not None:
             raise failure
 
@@ -110,8 +115,7 @@ class KernelHands:
         name, loaded = action.name, tuple[KernelLoaded, ...]()
         try:
             loaded = await self._loads.load(action.want, action.lender, action.before)
-            for link in action.want.links:
-                await self._ties.take_place(name, _id_of(loaded, link), link, action.old)
+            await self._take_places(action, loaded)
             await self._check(loaded)
         except ConductorError as error:
             await self._return(action, loaded, error)
@@ -124,6 +128,19 @@ class KernelHands:
             raise
         except ConductorError as error:
             self._note(name, f"the version before is not unloaded yet: {error}")
+
+    async def _take_places(self, action: Replace, loaded: tuple[KernelLoaded, ...]) -> None:
+        """Attach the new; some containers may refuse it, but not every place."""
+        refusals: list[ConductorError] = []
+        for link in action.want.links:
+            try:
+                await self._ties.take_place(action.name, _id_of(loaded, link), link, action.old)
+            except ConductorError as error:
+                if not is_refusal(action.want.spec, link, error):
+                    raise
+                refusals.append(error)
+        if refusals and len(refusals) == len(action.want.links):
+            raise refusals[0]
 
     async def _return(self, action: Replace, loaded: tuple[KernelLoaded, ...], error: ConductorError) -> None:
         """Unload the new and attach what had made room for it; what fails here is healed by a later pass."""

@@ -5,25 +5,27 @@ A program that fails does not stop the others. A daemon that is away stops the p
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from conductor.errors import AnswerLost, ConductorError, KernelAway, KernelRefused
 from conductor.managers.kernel_counters import KernelCounters
 from conductor.managers.kernel_entries import Entries, Entry
+from conductor.managers.kernel_findings import Findings, InternalFault
 from conductor.managers.kernel_hands import KernelHands
 from conductor.managers.kernel_records import LinkRecords
+from conductor.managers.kernel_refusals import Refusal, Refusals, is_refusal
+from conductor.managers.kernel_ties import words
 from conductor.model.facts import ContainerProcess, Interface, NodePods
-from conductor.model.ids import Name
 from conductor.model.kernel import Bytecode
 from conductor.model.status import State
-from conductor.plan.kernel import Action, AttachLink, DetachLink, Forget, KernelPlan, Replace, Unload, Wait, plan
+from conductor.plan.kernel import Action, AttachLink, DetachLink, Forget, Replace, Unload, Wait, plan
 from conductor.plan.kernel_home import at_home
 from conductor.plan.kernel_links import Unmatched, needs_containers, needs_interfaces, outcome_of, resolve, selectors_of
 from conductor.plan.kernel_pods import Scene, watched
-from conductor.plan.kernel_sets import KernelWant, LinkRecord, LinkWant, LoadedSet
+from conductor.plan.kernel_sets import KernelWant, LinkRecord, LinkWant
 from conductor.ports import Containers, InterfaceSource, PodSource
 
 __all__ = ["KernelPass", "ObjectFiles"]
@@ -41,28 +43,6 @@ class ObjectFiles(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Findings:
-    """What a pass found out so far."""
-
-    wants: dict[Name, KernelWant] = field(default_factory=dict)
-    unmatched: dict[Name, Unmatched] = field(default_factory=dict)
-    failures: dict[Name, ConductorError] = field(default_factory=dict)
-    hindrances: dict[Name, ConductorError] = field(default_factory=dict)
-    """What was not unloaded or detached of programs that run as they should."""
-    unanswered: dict[Name, ConductorError] = field(default_factory=dict)
-    partial: set[Name] = field(default_factory=set)
-    """Of which a link failed and no more: one container or interface must not keep the others waiting."""
-    sets: tuple[LoadedSet, ...] = ()
-    plan: KernelPlan = field(default_factory=lambda: KernelPlan(actions=(), holding={}))
-
-
-class InternalFault(ConductorError):
-    """A defect of ours met one program. Raised by a pass; the agent's log has the trace."""
-
-    reason = "InternalFault"
-
-
 class KernelPass:
     """Bring the kernel to what the entries wish, as far as it goes now."""
 
@@ -76,17 +56,18 @@ class KernelPass:
         interfaces: InterfaceSource,
         containers: Containers,
         pods: PodSource,
+        refusals: Refusals,
         counters: KernelCounters,
         netns: str | None = None,
     ) -> None:
         self._counters, self._netns = counters, netns
-        self._containers, self._pods = containers, pods
+        self._containers, self._pods, self._refusals = containers, pods, refusals
         self._entries, self._hands, self._records = entries, hands, records
         self._objects, self._interfaces = objects, interfaces
 
     async def run(self, stopping: Callable[[], bool]) -> None:
         """Do one pass; every entry has an outcome afterwards, unless `stopping` cut it short."""
-        found = _Findings()
+        found = Findings()
         try:
             await self._resolve(found)
             await self._act(found, stopping)
@@ -99,9 +80,10 @@ class KernelPass:
             if not stopping():
                 self._conclude(found)
 
-    async def _resolve(self, found: _Findings) -> None:
+    async def _resolve(self, found: Findings) -> None:
         """Find each wish's object and links. What cannot be found keeps what it has."""
         pods = self._pods.seen()
+        self._refusals.only([entry.wish.spec.name for entry in self._entries])
         interfaces, processes = await self._look_at_interfaces(), await self._look_at_containers(pods)
         for entry in self._entries:
             name = entry.wish.spec.name
@@ -142,7 +124,7 @@ class KernelPass:
         interfaces: tuple[Interface, ...] | ConductorError,
         processes: tuple[ContainerProcess, ...] | ConductorError,
         pods: NodePods,
-        found: _Findings,
+        found: Findings,
     ) -> KernelWant | None:
         """What an entry is to be now; None while its object is not looked for again yet."""
         spec = entry.wish.spec
@@ -161,10 +143,14 @@ class KernelPass:
         scene = self._scene(entry, processes, pods)
         links, found.unmatched[spec.name] = resolve(at_home(spec, self._netns), interfaces, scene)
         return KernelWant(
-            spec=spec, path=entry.path, digest=entry.digest, generation=entry.wish.generation, links=links
+            spec=spec,
+            path=entry.path,
+            digest=entry.digest,
+            generation=entry.wish.generation,
+            links=self._refusals.due(spec.name, links),
         )
 
-    async def _act(self, found: _Findings, stopping: Callable[[], bool]) -> None:
+    async def _act(self, found: Findings, stopping: Callable[[], bool]) -> None:
         for _ in range(ROUNDS):
             found.sets = await self._hands.world()
             listed_stand = self._hands.listed_stand
@@ -180,7 +166,7 @@ class KernelPass:
             restless = KernelRefused(f"it did not come to rest in {ROUNDS} rounds; see `conductor kernel log`")
             found.failures.setdefault(action.name, found.unanswered.get(action.name, restless))
 
-    def _may(self, action: Action, found: _Findings) -> bool:
+    def _may(self, action: Action, found: Findings) -> bool:
         """Whether an action may be tried now: not waiting, not failed, not backing off, not half understood."""
         if isinstance(action, Forget):
             return True
@@ -190,7 +176,7 @@ class KernelPass:
         is_half_understood = name not in found.wants and self._entries.get(name) is not None
         return not is_half_understood and self._entries.is_due(name)
 
-    async def _try(self, action: Action, found: _Findings) -> None:
+    async def _try(self, action: Action, found: Findings) -> None:
         name = action.name
         is_blocked = name in found.failures and not (name in found.partial and _is_independent(action))
         if is_blocked or name in found.unanswered or name in found.hindrances:
@@ -200,6 +186,8 @@ class KernelPass:
             self._entries.tell(entry, State.UPDATING, "Updating", "the new version is brought up beside the old")
         try:
             await self._hands.perform(action)
+            if isinstance(action, AttachLink):
+                self._refusals.settle(name, action.want)
         except AnswerLost as error:
             found.unanswered[name] = error
         except KernelAway:
@@ -207,6 +195,9 @@ class KernelPass:
         except ConductorError as error:
             self._counters.failures += 1
             if isinstance(action, AttachLink):
+                if entry is not None and is_refusal(entry.wish.spec, action.want, error):
+                    self._refuse(action, error, found)
+                    return
                 found.partial.add(name)
             (found.hindrances if self._is_mere_rest(action, found) else found.failures).setdefault(name, error)
         except Exception:
@@ -214,19 +205,26 @@ class KernelPass:
             log.exception("kernel program %s: %s failed", name, type(action).__name__)
             found.failures[name] = InternalFault("a defect of the agent; its log has the trace")
 
-    def _is_mere_rest(self, action: Action, found: _Findings) -> bool:
+    def _refuse(self, action: AttachLink, error: ConductorError, found: Findings) -> None:
+        """Leave a container out until it is asked again."""
+        self._refusals.note(action.name, action.want, error)
+        want = found.wants[action.name]
+        links = tuple(link for link in want.links if link != action.want)
+        found.wants[action.name] = dataclasses.replace(want, links=links)
+
+    def _is_mere_rest(self, action: Action, found: Findings) -> bool:
         """Whether an action only clears away what is left of a version before, beside one that runs."""
         replaced = any(isinstance(other, Replace) and other.name == action.name for other in found.plan.actions)
         return isinstance(action, Unload) and action.name in found.plan.holding and not replaced
 
     # --- outcomes -----------------------------------------------------------------------------------------------------
 
-    def _fail_all(self, found: _Findings, error: ConductorError) -> None:
+    def _fail_all(self, found: Findings, error: ConductorError) -> None:
         for entry in self._entries:
             name = entry.wish.spec.name
             self._entries.fail(name, found.failures.get(name, error))
 
-    def _conclude(self, found: _Findings) -> None:
+    def _conclude(self, found: Findings) -> None:
         records: dict[int, tuple[LinkRecord, ...]] = {}
         for record in self._records.all():
             records[record.program] = (*records.get(record.program, ()), record)
@@ -237,7 +235,7 @@ class KernelPass:
             self._conclude_one(entry, found)
         self._entries.leave({name: error for name, error in found.failures.items() if self._entries.get(name) is None})
 
-    def _conclude_one(self, entry: Entry, found: _Findings) -> None:
+    def _conclude_one(self, entry: Entry, found: Findings) -> None:
         name = entry.wish.spec.name
         left = [action for action in found.plan.actions if action.name == name and not isinstance(action, Forget)]
         failure = found.failures.get(name) or found.unanswered.get(name)
@@ -251,8 +249,21 @@ class KernelPass:
             self._entries.succeed(entry, State.WAITING, "MapOwnerMissing", message)
         elif name not in found.wants or left:
             return
+        elif refusals := self._refusals.of(name):
+            self._conclude_refused(entry, refusals)
         else:
             self._conclude_linked(entry, found.unmatched[name])
+
+    def _conclude_refused(self, entry: Entry, refusals: tuple[Refusal, ...]) -> None:
+        """Containers of pods that it selects by labels refused: where others did not, it runs."""
+        first = refusals[0]
+        more = f"; and {len(refusals) - 1} more such" if refusals[1:] else ""
+        message = f"{words(first.want)}: {entry.told(first.error)}{more}; each is tried again"
+        if any(function.links for function in entry.functions):
+            state = State.RUNNING
+        else:
+            state = State.WAITING if self._refusals.is_patient(refusals) else State.FAILED
+        self._entries.refuse(entry, state, first.error.reason, message, min(one.due for one in refusals))
 
     def _conclude_linked(self, entry: Entry, unmatched: Unmatched) -> None:
         """All that could be attached is."""
