@@ -162,7 +162,7 @@ def test_a_redirect_to_another_host_takes_no_credentials_along(login: str) -> No
 @pytest.mark.parametrize("tokens", [False, True])
 def test_another_host_that_asks_for_a_password_gets_none(*, tokens: bool) -> None:
     async def story() -> None:
-        wishes = {"users": USERS, "tokens": tokens}
+        wishes: dict[str, Any] = {"users": USERS, "tokens": tokens}
         async with FakeRegistry.serving(**wishes) as storage, stocked(users=USERS) as (registry, client):
             await client.manifest(reference(registry), credentials=BOB)  # from here on its password is known
             registry.faults.redirect_to = f"http://{storage.address}"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_an_upload_that_is_cut_for_ever_is_given_up() -> None:
 @pytest.mark.parametrize("tokens", [False, True])
 def test_pushing_needs_more_than_pulling(*, tokens: bool) -> None:
     async def story() -> None:
-        wishes = {"users": {"bob": "hunter2"}, "tokens": tokens, "anonymous_pull": True}
+        wishes: dict[str, Any] = {"users": {"bob": "hunter2"}, "tokens": tokens, "anonymous_pull": True}
         async with FakeRegistry.serving(**wishes) as registry, client_of() as client:
             with pytest.raises(RegistryRefused):
                 await client.push_blob(reference(registry), BLOB)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @asynccontextmanager
 async def sealed(authority: Authority) -> AsyncIterator[FakeRegistry]:
-    wishes = {"users": {"bob": "hunter2"}, "tokens": True}
+    wishes: dict[str, Any] = {"users": {"bob": "hunter2"}, "tokens": True}
     async with FakeRegistry.serving(tls=authority.server(), **wishes) as registry:
         registry.put_manifest("team/tool", "v1", manifest_body(), OCI_MANIFEST)
         yield registry
