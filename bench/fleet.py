@@ -79,8 +79,8 @@ def measure() -> list[Row]:
     return [
         row
         for nodes, these in costs.items()
-        for step, cost, first in zip(STEPS, these, costs[sizes[0]], strict=True)
-        for row in _rows(step, nodes, cost, first)
+        for step, cost in zip(STEPS, these, strict=True)
+        for row in _rows(step, nodes, cost)
     ]
 
 
@@ -94,11 +94,10 @@ async def _costs(nodes: int) -> list[Cost]:
             return costs
 
 
-def _rows(step: Step, nodes: int, cost: Cost, first: Cost) -> list[Row]:
+def _rows(step: Step, nodes: int, cost: Cost) -> list[Row]:
     group = f"{nodes} nodes, {PROGRAMS} programs: {step.title}"
     return [
-        replace(row, group=group)
-        for row in (*_written(step, nodes, cost), *_sent(step, nodes, cost, first), *_taken(cost))
+        replace(row, group=group) for row in (*_written(step, nodes, cost), *_sent(step, nodes, cost), *_taken(cost))
     ]
 
 
@@ -138,7 +137,7 @@ def _written(step: Step, nodes: int, cost: Cost) -> list[Row]:
     ]
 
 
-def _sent(step: Step, nodes: int, cost: Cost, first: Cost) -> list[Row]:
+def _sent(step: Step, nodes: int, cost: Cost) -> list[Row]:
     events = nodes * step.programs * step.scheme.writes
     return [
         _rivalled("watch events, each agent", cost.watch_events, events, note="theirs: of every State"),
@@ -150,13 +149,10 @@ def _sent(step: Step, nodes: int, cost: Cost, first: Cost) -> list[Row]:
             note="1: none is of another node",
         ),
         Row(
-            name="watch, each agent and spec write",
-            ours=cost.heard.stream_bytes / cost.specs / 1024,
-            rival=first.heard.stream_bytes / first.specs / 1024,
-            who=f"the same at {first.nodes} nodes",
+            name="watch, each agent",
+            ours=cost.watch_bytes / 1024,
             unit="KiB",
-            most=1.5,  # at few nodes more of them are done before they say that they are at it
-            note=f"{cost.watch_bytes / 1024:.0f} KiB, {cost.watch_bytes / cost.watch_events / 1024:.0f} KiB an event",
+            note=f"{cost.watch_bytes / cost.watch_events / 1024:.0f} KiB an event",
         ),
         Row(name="etcd in use, with all history", ours=cost.etcd / 2**20, unit="MiB"),
         Row(name="etcd in use, compacted", ours=cost.etcd_kept / 2**20, unit="MiB"),
