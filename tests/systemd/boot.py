@@ -1,4 +1,4 @@
-"""`python -m tests.systemd.boot PLACE`: go on as a machine's first process, where everybody can read our code."""
+"""`python -m tests.systemd.boot PLACE CODE`: go on as a machine's first process, where everybody can read our code."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ APART = ("--mount", "--pid", "--fork", "--mount-proc", "--ipc", "--uts", "--net"
 
 
 def main() -> None:
-    script, place = SCRIPT.read_text(), sys.argv[1]
+    script = SCRIPT.read_text()
     # A checkout or an interpreter below a home of mode 0700 is nothing to the agent's user.
     own_view(identity=Identity(uid=65532, gid=65532, groups=()), read=code(), write=[])
-    words = ["unshare", *APART, "bash", "-c", script, "bash", place]
+    words = ["unshare", *APART, "bash", "-c", script, "bash", *sys.argv[1:]]
     os.execvp(words[0], words)
 
 

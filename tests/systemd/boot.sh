@@ -1,7 +1,7 @@
 # Become the first process of a machine in namespaces of its own: our systemd, and no unit but those of PLACE/units.
 # What it writes to /etc, /var, /usr/local and /run is gone with it.
 set -eu
-place=$1
+place=$1 code=$2
 mount --make-rprivate /
 mkdir "$place/layers"
 mount -t tmpfs -o size=256m tmpfs "$place/layers"
@@ -9,7 +9,9 @@ for part in etc var usr/local; do
   mkdir -p "$place/layers/$part" "$place/layers/$part.work"
   mount -t overlay overlay -o "lowerdir=/$part,upperdir=$place/layers/$part,workdir=$place/layers/$part.work" "/$part"
 done
-mkdir -p /etc/systemd/system /etc/ebpfconductor
+# Units with a /tmp of their own would not see a checkout that lies there.
+mkdir -p /var/code /etc/systemd/system /etc/ebpfconductor
+mount --rbind "$code" /var/code
 cp -r "$place"/units/* /etc/systemd/system/
 cp "$place"/bin/* /usr/local/bin/
 mount -t tmpfs -o mode=0755 tmpfs /run

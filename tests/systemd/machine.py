@@ -21,8 +21,12 @@ ROOT = Path(__file__).parents[2]
 SYSTEMD = Path("/lib/systemd/systemd")
 TARGETS = ("begin", "sysinit", "basic", "shutdown", "network-online", "multi-user")
 _LOG = "[Service]\nStandardOutput=append:/var/log/{0}\nStandardError=append:/var/log/{0}\n"
+CODE = Path("/var/code")
+"""Where the checkout lies there."""
+_PYTHON = Path(sys.executable)
+_INSIDE = CODE / _PYTHON.relative_to(ROOT) if _PYTHON.is_relative_to(ROOT) else _PYTHON
 _SHIMS = {
-    "conductor": f'PYTHONPATH={ROOT} exec {sys.executable} -m conductor "$@"',
+    "conductor": f'PYTHONPATH={CODE} exec {_INSIDE} -m conductor "$@"',
     "sudo": 'exec "$@"',
 }
 
@@ -101,7 +105,7 @@ def booted(place: Path) -> Iterator[Machine]:
     tree = (_cgroups() or Path()) / f"conductor-systemd-{secrets.token_hex(3)}"
     tree.mkdir()
     script = 'echo $$ > "$1/cgroup.procs" && shift && exec "$@"'
-    words = ["bash", "-c", script, "bash", str(tree), sys.executable, "-m", "tests.systemd.boot", str(place)]
+    words = ["bash", "-c", script, "bash", str(tree), sys.executable, "-m", "tests.systemd.boot", str(place), str(ROOT)]
     with (place / "boot.log").open("wb") as log:
         first = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     try:
