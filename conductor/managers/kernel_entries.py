@@ -267,7 +267,7 @@ def _functions(
                 map_ids=tuple(MapId(id_) for id_ in member.map_ids),
                 map_pin_path=member.map_pin_path,
                 links=tuple(
-                    LinkStatus(id=r.link, attach=r.want.link, interface=r.want.interface)
+                    LinkStatus(id=r.link, attach=r.want.link, interface=r.want.interface, process=r.want.process)
                     for r in links
                     if r.link is not None
                 ),

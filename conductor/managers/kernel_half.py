@@ -32,6 +32,7 @@ from conductor.model.ids import Name, ProgramId
 from conductor.model.kernel import KernelProgramSpec
 from conductor.model.status import KernelStatus
 from conductor.plan.kernel_links import needs_containers, needs_interfaces
+from conductor.plan.kernel_pods import named
 from conductor.ports import Containers, InterfaceSource, Kernel, MapHandle, MapLayouts, MapOpener, PodSource
 
 __all__ = ["KernelHalf", "KernelWish", "ObjectFiles"]
@@ -59,6 +60,7 @@ class KernelHalf:
         entries: Entries,
         work: KernelPass,
         refusals: Refusals,
+        pods: PodSource,
         counters: KernelCounters,
         strays: Strays,
         publish: Callable[[Event], Awaitable[None]],
@@ -67,7 +69,7 @@ class KernelHalf:
         self._kernel, self._open = kernel, open_map
         self._runs = KernelRuns(kernel=kernel)
         self._entries, self._pass, self.counters, self.strays = entries, work, counters, strays
-        self._refusals = refusals
+        self._refusals, self._pods = refusals, pods
         self._publish, self._resync = publish, resync
         self._desired: Mapping[Name, Wish] | None = None
         self._asked = self._tried = 0
@@ -142,6 +144,7 @@ class KernelHalf:
                 netns=netns,
             ),
             refusals=refusals,
+            pods=pods,
             counters=counters,
             strays=strays,
             publish=publish,
@@ -163,7 +166,8 @@ class KernelHalf:
 
     def observed(self) -> tuple[KernelStatus, ...]:
         """Tell how every wished kernel program stands; with its runs, as of the last `run_costs`."""
-        return tuple(self._runs.on(entry.status()) for entry in self._entries)
+        pods = self._pods.seen()
+        return tuple(self._runs.on(named(entry.status(), pods)) for entry in self._entries)
 
     async def converge(self, desired: Mapping[Name, Wish]) -> None:
         """Make the kernel as wished; return when each wish was tried once. Being cancelled stops nothing.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from conductor.model.facts import ContainerProcess
 from conductor.model.ids import LinkId, MapId, Name, ProgramId
 from conductor.model.labels import Selector
 
@@ -247,6 +248,10 @@ class LinkStatus:
     id: LinkId
     attach: Link
     interface: str = ""
+    process: ContainerProcess | None = None
+    """Whose container it goes into, where the spec selects containers."""
+    pod: str = ""
+    """That container's pod and name, as in `shop/web-0 (app)`, where a cluster tells of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

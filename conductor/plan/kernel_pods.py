@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from conductor.model.facts import ContainerProcess, NodePods, Pod
 from conductor.model.kernel import ContainerSelector, Link, TcLink, TcxLink, UprobeLink, XdpLink
+from conductor.model.status import KernelStatus
 from conductor.plan.kernel_sets import LinkWant
 
-__all__ = ["HOSTS", "NOTHING", "Chosen", "Scene", "choose", "selector_of", "watched"]
+__all__ = ["HOSTS", "NOTHING", "Chosen", "Scene", "choose", "named", "selector_of", "watched"]
 
 NOTHING = "NothingSelected"
 """Reason of what runs while its selector finds no pod on this node."""
@@ -38,6 +39,26 @@ class Chosen:
     """Asked for by UID or id, and not there."""
     remarks: tuple[tuple[str, str], ...] = ()
     """Reasons and sentences about pods by labels that are none, or are left out."""
+
+
+def named(status: KernelStatus, pods: NodePods) -> KernelStatus:
+    """Say of each link into a container which pod's it is, where that is known."""
+    if not pods.pods or not any(link.process for function in status.functions for link in function.links):
+        return status
+    by_uid = {uid: pod for pod in pods.pods for uid in pod.uids}
+    functions = (
+        replace(function, links=tuple(replace(link, pod=_shown(link.process, by_uid)) for link in function.links))
+        for function in status.functions
+    )
+    return replace(status, functions=tuple(functions))
+
+
+def _shown(process: ContainerProcess | None, pods: Mapping[str, Pod]) -> str:
+    pod = pods.get(process.pod_uid) if process is not None else None
+    if process is None or pod is None:
+        return ""
+    container = pod.containers.get(process.container, "")
+    return f"{_name(pod)}{f' ({container})' if container else ''}"
 
 
 def selector_of(link: Link) -> ContainerSelector | None:

@@ -120,7 +120,11 @@ def test_links_come_and_go_with_pods_within_a_second(member: Member, kubelet: Ku
 
 def test_the_example_is_attached(member: Member, kubelet: Kubelet, apply: Apply) -> None:
     apply()
-    within(SECOND, member, kubelet.ran("shop", "web-0", app="web"))
+    web = kubelet.ran("shop", "web-0", app="web")
+    within(SECOND, member, web)
+    (function,) = member.node.ask(lambda agent: agent.get_kernel("pods")).functions
+    (link,) = function.links
+    assert link.attach == f"v0 ingress in /proc/{web.space.process.pid}/ns/net of pod shop/web-0"
 
 
 def test_same_names_in_two_namespaces_are_two_pods(member: Member, kubelet: Kubelet, apply: Apply, shop: str) -> None:

@@ -8,11 +8,22 @@ from typing import Any
 import pytest
 
 from conductor.model.facts import Claim, ContainerProcess, NodePods, Pod, Workload
-from conductor.model.kernel import ContainerSelector, Direction, InterfaceSelector, Link, TcxLink, UprobeLink
+from conductor.model.ids import LinkId, ProgramId
+from conductor.model.kernel import (
+    ContainerSelector,
+    Direction,
+    InterfaceSelector,
+    KernelFunctionStatus,
+    KernelType,
+    Link,
+    LinkStatus,
+    TcxLink,
+    UprobeLink,
+)
 from conductor.model.labels import Expression, Selector
 from conductor.model.status import State
 from conductor.plan.kernel_links import MOST_LINKS, outcome_of, resolve
-from conductor.plan.kernel_pods import Scene, watched
+from conductor.plan.kernel_pods import Scene, named, watched
 from conductor.plan.kernel_sets import LinkWant
 from tests.plan.test_kernel_containers import spec
 
@@ -177,3 +188,11 @@ def test_a_want_names_the_process_that_it_is_for() -> None:
     (want,) = resolve(spec(PROBE, pods=WEB, namespace="bank"), (), BOTH)[0]
     link: Link = replace(PROBE, container_pid=21)
     assert want == LinkWant(function="f", type=want.type, link=link, process=APP2)
+
+
+def test_links_are_named_by_pod_and_container() -> None:
+    links = [LinkStatus(id=LinkId(i), attach=PROBE, process=one) for i, one in enumerate((APP1, PAUSE2, None))]
+    (shown,) = named(
+        (KernelFunctionStatus(name="f", type=KernelType.UPROBE, id=ProgramId(1), links=tuple(links)),), BOTH.pods
+    )
+    assert [link.pod for link in shown.links] == ["shop/web-0 (app)", "bank/web-0", ""]

@@ -122,7 +122,8 @@ def _function_to_wire(function: KernelFunctionStatus) -> pb.KernelFunction:
 
 
 def _link_to_wire(link: LinkStatus) -> pb.KernelLink:
-    return pb.KernelLink(id=link.id, attach=attach_words(link.attach, link.interface))
+    of_pod = f" of pod {link.pod}" if link.pod else ""
+    return pb.KernelLink(id=link.id, attach=f"{attach_words(link.attach, link.interface)}{of_pod}")
 
 
 def _function_from_wire(msg: pb.KernelFunction) -> KernelFunctionInfo:
