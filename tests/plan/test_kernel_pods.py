@@ -21,7 +21,8 @@ from conductor.model.kernel import (
     UprobeLink,
 )
 from conductor.model.labels import Expression, Selector
-from conductor.model.status import State
+from conductor.model.program import Source
+from conductor.model.status import Condition, KernelStatus, State
 from conductor.plan.kernel_links import MOST_LINKS, outcome_of, resolve
 from conductor.plan.kernel_pods import Scene, named, watched
 from conductor.plan.kernel_sets import LinkWant
@@ -192,7 +193,8 @@ def test_a_want_names_the_process_that_it_is_for() -> None:
 
 def test_links_are_named_by_pod_and_container() -> None:
     links = [LinkStatus(id=LinkId(i), attach=PROBE, process=one) for i, one in enumerate((APP1, PAUSE2, None))]
-    (shown,) = named(
-        (KernelFunctionStatus(name="f", type=KernelType.UPROBE, id=ProgramId(1), links=tuple(links)),), BOTH.pods
-    )
+    function = KernelFunctionStatus(name="f", type=KernelType.UPROBE, id=ProgramId(1), links=tuple(links))
+    condition = Condition(state=State.RUNNING)
+    status = KernelStatus(spec=spec(PROBE), source=Source.GRPC, condition=condition, functions=(function,))
+    (shown,) = named(status, BOTH.pods).functions
     assert [link.pod for link in shown.links] == ["shop/web-0 (app)", "bank/web-0", ""]
