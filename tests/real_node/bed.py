@@ -56,7 +56,7 @@ class Bed:
         self._stack.close()
         loaded = {program["id"] for program in bpftool("prog")}
         return {
-            "processes": _within(spaces, str(machine.folder)),
+            "processes": _within(spaces, machine.folder.name),
             "mounts": [
                 line for line in Path("/proc/self/mountinfo").read_text().splitlines() if machine.folder.name in line
             ],
@@ -66,13 +66,13 @@ class Bed:
         }
 
 
-def _within(spaces: set[str], folder: str) -> list[str]:
-    """Processes that are in one of these namespaces, or name the folder."""
+def _within(spaces: set[str], name: str) -> list[str]:
+    """Processes that are in one of these namespaces, or name the folder, in their cgroups too."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it ended
-            words = (entry / "cmdline").read_text(errors="replace")
-            own = {str((entry / "ns" / name).readlink()) for name in ("pid", "mnt", "net")}
-            if own & spaces or folder in words:
+            words = (entry / "cmdline").read_text(errors="replace") + (entry / "cgroup").read_text()
+            own = {str((entry / "ns" / space).readlink()) for space in ("pid", "mnt", "net")}
+            if own & spaces or name in words:
                 found.append(f"{entry.name} {words}")
     return found

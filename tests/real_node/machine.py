@@ -136,7 +136,8 @@ class Machine:
         space, found = Path(f"/proc/{self.pid}/ns/pid").readlink(), list[tuple[int, list[str]]]()
         for entry in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):  # it ended
-                if (entry / "ns/pid").readlink() == space:
+                # Those of pods have PIDs of their own, within.
+                if (entry / "ns/pid").readlink() == space or self.cgroup in (entry / "cgroup").read_text():
                     found.append((int(entry.name), (entry / "cmdline").read_text(errors="replace").split("\0")))
         return found
 

@@ -135,9 +135,9 @@ class Release:
         return True
 
     def links(self) -> list[LinkInfo]:
-        """What the kernel says of the links of our programs."""
+        """What the kernel says of the links of our programs, but for those whose interface is gone."""
         ours, found = self.programs(), list[LinkInfo]()
         for number in link_ids():
             with suppress(NotFound), link_by_id(number) as fd:
                 found.append(link_info(fd.fileno()))
-        return [link for link in found if link.prog_id in ours]
+        return [link for link in found if link.prog_id in ours and link.detail.get("ifindex") != 0]
