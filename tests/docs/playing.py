@@ -13,7 +13,12 @@ from tests.docs.reading import blocks
 
 __all__ = ["Step", "plain", "play", "steps"]
 
-_DAILY = ((r"-[0-9a-f]{10}\b", "-HASH"), (r"\b(\d+(\.\d+)?(ms|s|m|h|d))+\b", "AGE"), (r"\d+", "N"), (r"\s+", " "))
+_DAILY = (
+    (r"-[0-9a-f]{10}\b|:[0-9a-f]{64}\b", "HASH"),
+    (r"\b(\d+(\.\d+)?(ms|s|m|h|d))+\b", "AGE"),
+    (r"\d+(\.\d+)?(e[+-]?\d+)?", "N"),
+    (r"\s+", " "),
+)
 
 
 @dataclass(frozen=True, slots=True)
