@@ -12,6 +12,7 @@ from pathlib import Path
 
 from conductor.agent_parts import map_layouts
 from conductor.bpf.maps import open_map
+from conductor.managers.cluster_pods import LocalPods
 from conductor.managers.kernel_containers import CgroupContainers
 from conductor.managers.kernel_half import KernelHalf, KernelWish
 from conductor.model.events import Event
@@ -43,6 +44,8 @@ class Node:
 
     bed: Bed
     resync: float = 0.5
+    pods: LocalPods | None = None
+    """Of a cluster; None without one."""
     events: list[Event] = field(default_factory=list)
 
     @property
@@ -67,6 +70,7 @@ class Node:
                 publish=self._publish,
                 clock=time.time,
                 layouts=map_layouts,
+                pods=self.pods,
                 resync=self.resync,
             ) as half,
         ):

@@ -12,7 +12,11 @@ import pytest
 from conductor.bpfman.flavour import Flavour
 from conductor.bpfman.road import BpfmanRoad
 from conductor.errors import KernelRefused
+from conductor.managers.cluster_pods import LocalPods
 from conductor.managers.kernel_half import KernelHalf, KernelWish
+from conductor.model.cluster import Key
+from conductor.model.facts import Claim, Workload
+from conductor.model.facts import Pod as FactPod
 from conductor.model.ids import Name
 from conductor.model.kernel import (
     ContainerSelector,
@@ -25,6 +29,7 @@ from conductor.model.kernel import (
     TcxLink,
     UprobeLink,
 )
+from conductor.model.labels import Selector
 from conductor.model.program import Source
 from conductor.model.status import State
 from tests.managers.cgroup_containers import Pod, pod
@@ -79,15 +84,18 @@ def test_uprobe_goes_into_the_files_of_a_container(bed: Bed) -> None:
         bed.tell(story)
 
 
-def wish(bed: Bed, made: Pod) -> dict[Name, KernelWish]:
+def wish(bed: Bed, chosen: ContainerSelector) -> dict[Name, KernelWish]:
     """Count what a pod's v0 receives and, where the daemon can, the calls of `touched` in its containers."""
-    chosen = ContainerSelector(pod_uids=(made.uid,))
     links: dict[str, Link] = {"tcx": replace(IN_V0, containers=chosen)}
     if bed.flavour is not Flavour.RUST:
         links["uprobe"] = UprobeLink(target=str(bed.target), function="touched", containers=chosen)
     functions = tuple(replace(bed.function(stem), links=(link,)) for stem, link in links.items())
     spec = KernelProgramSpec(name=Name("pods"), bytecode=PathObject(path=str(bed.object)), programs=functions)
     return {spec.name: KernelWish(spec=spec, source=Source.GRPC)}
+
+
+def by_uid(made: Pod) -> ContainerSelector:
+    return ContainerSelector(pod_uids=(made.uid,))
 
 
 async def until(half: KernelHalf, *expected: tuple[State, str]) -> None:
@@ -110,6 +118,7 @@ async def stands(bed: Bed, half: KernelHalf, count: int) -> None:
 
 MISSING = (State.WAITING, "ContainerMissing")
 RUNNING = (State.RUNNING, "")
+NOTHING = (State.RUNNING, "NothingSelected")
 
 
 def test_links_follow_the_containers_of_a_pod(bed: Bed, made: Pod) -> None:
@@ -118,7 +127,7 @@ def test_links_follow_the_containers_of_a_pod(bed: Bed, made: Pod) -> None:
 
     async def story() -> None:
         async with node.agent() as half:
-            await half.converge(wish(bed, made))
+            await half.converge(wish(bed, by_uid(made)))
             await until(half, MISSING)
             for _ in range(2):
                 with spaced() as space:
@@ -137,17 +146,54 @@ def test_links_follow_the_containers_of_a_pod(bed: Bed, made: Pod) -> None:
     asyncio.run(story())
 
 
+def put(pods: LocalPods, made: Pod, label: str, **containers: str) -> None:
+    """Have a cluster tell of the pod."""
+    claim = Claim(addresses=(), workload=Workload(kind="Pod", name="web-0", namespace="shop"))
+    told = {id_: name for name, id_ in containers.items()}
+    pod_ = FactPod(
+        namespace="shop", name="web-0", uids=(made.uid,), claim=claim, labels={"app": label}, containers=told
+    )
+    pods.put(Key("shop", "web-0"), pod_)
+
+
+def test_links_follow_the_labels_of_a_pod(bed: Bed, made: Pod, space: Space) -> None:
+    pods = LocalPods()
+    pods.synced()
+    node = Node(bed, pods=pods)
+    chosen = ContainerSelector(pods=Selector(match_labels={"app": "web"}), namespace="shop", container_names=("app",))
+
+    async def story() -> None:
+        id_ = made.container()
+        made.take(id_, space.process.pid)
+        async with node.agent() as half:
+            await half.converge(wish(bed, chosen))
+            for _ in range(2):
+                await until(half, NOTHING)
+                put(pods, made, "web", app=id_)
+                await until(half, RUNNING)
+                assert len(attached(half)) == len(half.observed()[0].functions)
+                before = node.counted(half, "pods", "tcx")
+                space.talk()
+                assert node.counted(half, "pods", "tcx") == before + 1
+                put(pods, made, "other", app=id_)
+            await until(half, NOTHING)
+            await stands(bed, half, 0)
+            await half.converge({})
+
+    asyncio.run(story())
+
+
 def test_containers_are_found_again_by_the_next_agent(bed: Bed, made: Pod, space: Space) -> None:
     node = Node(bed)
 
     async def story() -> None:
         made.take(made.container(), space.process.pid)
         async with node.agent() as half:
-            await half.converge(wish(bed, made))
+            await half.converge(wish(bed, by_uid(made)))
             await until(half, RUNNING)
             before = bed.eyes.links()
         async with node.agent() as half:
-            await half.converge(wish(bed, made))
+            await half.converge(wish(bed, by_uid(made)))
             await until(half, RUNNING)
             assert bed.eyes.links() == attached(half) == before
             assert half.counters.attaches == 0
