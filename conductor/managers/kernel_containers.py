@@ -37,13 +37,13 @@ class CgroupContainers:
 
     async def processes(self, wanted: Collection[ContainerSelector]) -> tuple[ContainerProcess, ...]:
         """Find the oldest process of each container that any of these selects. Raises `NotSupported`."""
-        is_new = self._wanted != tuple(wanted)
+        is_new = not _ids(wanted) <= _ids(self._wanted)
         told, self._wanted, self._told = self._told, tuple(wanted), ()
         if not self._wanted:
             self._asked.clear()
             return ()
         self._asked.set()
-        if is_new:
+        if is_new:  # a container may be anywhere; pods are mostly where others were
             self._survey_due = float("-inf")
         self._told = await asyncio.to_thread(self._look, self._wanted, told)
         return self._told
@@ -75,3 +75,7 @@ class CgroupContainers:
             cost = time.thread_time() - glanced
             self._survey_due = time.monotonic() + min(max(self._look_seconds, cost * SHARE), RAREST_SECONDS)
         return look.processes
+
+
+def _ids(wanted: Collection[ContainerSelector]) -> frozenset[str]:
+    return frozenset(id_ for selector in wanted for id_ in selector.container_ids)
