@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,67 +13,29 @@ from conductor.model.grants import Access
 from tests.real_bpfman.bed import SLOTS
 from tests.real_node.release import RUN, Release
 from tests.real_node.shelf import Shelf
-from tests.real_node.testbed import IMAGE, Cluster, Document
+from tests.real_node.testbed import Cluster
+from tests.real_node.watched import LABEL, LIBRARY, WAIT, library_in, pod, watching_program
 
 pytestmark = [pytest.mark.node, pytest.mark.kernel, pytest.mark.slow, pytest.mark.timeout(300)]
-LABEL = {"watched": "yes"}
-LIBRARY = "/own/target.so"
-# Files of an image are one file to all its containers, so each pod has one of its own before its container starts.
-WRITE = "import base64, sys; open(sys.argv[1], 'wb').write(base64.b64decode(sys.argv[2]))"
-WAIT = "import signal; signal.pause()"
 TOUCH = "import ctypes, sys; touched = ctypes.CDLL(sys.argv[1]).touched; [touched() for _ in range(int(sys.argv[2]))]"
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A library with one function, `touched`, as text."""
-    source = tmp_path_factory.mktemp("library") / "target.c"
-    source.write_text('void touched(void) { __asm__ volatile(""); }\n')
-    made = source.with_suffix(".so")
-    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-nostdlib", "-s", "-o", str(made), str(source)], check=True)
-    return base64.b64encode(made.read_bytes()).decode()
+    return library_in(tmp_path_factory.mktemp("library"))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def watching(cluster: Cluster, release: Release, compiled: Callable[[str], Path]) -> Iterator[None]:
+def watched(cluster: Cluster, release: Release, compiled: Callable[[str], Path]) -> Iterator[None]:
     """A program that wants every pod with the label."""
     release.have("agent.leaseDuration=3s")
     with Shelf.open(cluster.machine) as shelf:
         url = shelf.put_object("real", compiled("real"), tcx_plain="tcx", uprobe_plain="uprobe")
-        kind = {"apiVersion": "ebpfconductor.io/v1alpha1", "kind": "KernelProgram", "metadata": {"name": "inside"}}
-        chosen = {"namespace": "default", "pods": {"matchLabels": LABEL}}
-        uprobe = {"target": LIBRARY, "function": "touched", "containers": {**chosen, "containerNames": ["app"]}}
-        interfaces = {"interfaces": ["eth0"]}
-        tcx = {"interfaceSelector": interfaces, "direction": "Ingress", "networkNamespaces": chosen}
-        programs = [
-            {"name": "uprobe_plain", "type": "UProbe", "uprobe": {"links": [uprobe]}},
-            {"name": "tcx_plain", "type": "TCX", "tcx": {"links": [tcx]}},
-        ]
-        cluster.apply({**kind, "spec": {"bytecode": {"image": {"url": url}}, "programs": programs}})
+        cluster.apply(watching_program("inside", url))
         cluster.until(lambda: "inside" in release.states(), "told of")
         yield
         cluster.kubectl("delete", "pods", "--all", "--now")
         cluster.kubectl("delete", "kp", "inside", "--timeout=60s")
-
-
-def pod(name: str, library: str, labels: dict[str, str]) -> Document:
-    def container(name: str, *command: str) -> Document:
-        mounts = [{"name": "own", "mountPath": "/own"}]
-        return {"name": name, "image": f"{IMAGE}:0.1.0", "command": ["python3", "-c", *command], "volumeMounts": mounts}
-
-    spec = {
-        "initContainers": [container("write", WRITE, LIBRARY, library)],
-        "containers": [container("app", WAIT, LIBRARY)],
-        "volumes": [{"name": "own", "emptyDir": {}}],
-        "terminationGracePeriodSeconds": 0,
-        "automountServiceAccountToken": False,
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": "default", "labels": labels},
-        "spec": spec,
-    }
 
 
 def counted(release: Release, stem: str) -> int:
