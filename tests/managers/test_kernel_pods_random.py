@@ -35,12 +35,13 @@ class Truth:
 
     def change(self) -> None:
         """Change one thing."""
-        name = self.rng.choice(NAMES)
+        name, before = self.rng.choice(NAMES), dict(self.processes)
         if name not in self.uids:
             self._make(name)
         else:
             self.rng.choice((self._delete, self._label, self._restart, self._end, self._make))(name)
-        self.world.containers.change(*self.processes.values())
+        if self.processes != before:
+            self.world.containers.change(*self.processes.values())
 
     def meant(self) -> list[int]:
         """Processes of pods that are labelled so, in the one namespace."""
