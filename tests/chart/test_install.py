@@ -10,11 +10,12 @@ import yaml
 
 from tests.chart.rendered import CHART, container, helm, rendered
 from tests.cluster.testbed import Testbed
-from tests.docs.reading import DOCS, ROOT, blocks
+from tests.docs.playing import steps
+from tests.docs.reading import DOCS, ROOT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 TEXT = (DOCS / "install.md").read_text()
-LINES = "".join(blocks(TEXT, "console")).splitlines()
+LINES = [step.command for step in steps(TEXT)]
 INSTALLS = [line for line in LINES if line.startswith("helm upgrade --install")]
 
 

@@ -13,7 +13,8 @@ DOCS = ROOT / "docs"
 
 def blocks(text: str, language: str) -> list[str]:
     """Fenced blocks of a language; empty: those without one."""
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [block for name, block in fenced if name == language]
 
 
 def section(text: str, heading: str) -> str:
