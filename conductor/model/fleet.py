@@ -6,10 +6,10 @@ schema stand before it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from sys import intern
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 from typing_extensions import override
 
@@ -177,6 +177,7 @@ class AgentReport:
         return {"version": self.version, "road": self.road, "flavour": self.flavour, "ready": self.ready}
 
 
+_Item = TypeVar("_Item", Assignment, ProgramReport)
 AGENT_SILENT = AgentReport()
 """No agent has written there yet."""
 
@@ -219,8 +220,8 @@ class NodeStateRow:
             name=metadata["name"],
             resource_version=metadata.get("resourceVersion") or "",
             generation=metadata.get("generation") or 0,
-            spec=tuple(Assignment.parse(raw) for raw in spec.get("programs") or ()),
-            observed=tuple(report for report in reports if report is not None),
+            spec=_first_of_each(Assignment.parse(raw) for raw in spec.get("programs") or ()),
+            observed=_first_of_each(report for report in reports if report is not None),
             observed_generation=status.get("observedGeneration") or 0,
             agent=AgentReport.parse(status["agent"]) if status.get("agent") else AGENT_SILENT,
         )
@@ -257,6 +258,14 @@ class NodeRow:
         return cls(
             name=metadata["name"], labels=metadata.get("labels") or {}, ready=_is_ready(status.get("conditions") or ())
         )
+
+
+def _first_of_each(items: Iterable[_Item]) -> tuple[_Item, ...]:
+    """Leave out what is there twice: no schema refuses it to whoever edits an object by hand."""
+    found: dict[tuple[str, str], _Item] = {}
+    for item in items:
+        found.setdefault((item.kind, item.name), item)
+    return tuple(found.values())
 
 
 def _is_ready(conditions: Collection[Mapping[str, object]]) -> bool:

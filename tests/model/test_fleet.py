@@ -49,8 +49,8 @@ node_states = st.builds(
     name=names,
     resource_version=names,
     generation=st.just(0),
-    spec=st.lists(assignments, max_size=3).map(tuple),
-    observed=st.lists(reports, max_size=3).map(tuple),
+    spec=st.lists(assignments, max_size=3, unique_by=lambda item: item.key).map(tuple),
+    observed=st.lists(reports, max_size=3, unique_by=lambda report: report.key).map(tuple),
     observed_generation=counts,
     agent=agents,
 )
@@ -190,6 +190,16 @@ SPEC: dict[str, Any] = {
 
 def a_program(spec: dict[str, Any]) -> ProgramRow:
     return ProgramRow.parse(USER_PROGRAM, {"metadata": {"name": "a", "uid": "u", "generation": 2}, "spec": spec})
+
+
+def test_of_what_is_there_twice_the_first_counts() -> None:
+    entries = [{"kind": USER_PROGRAM, "name": "p", "revision": name, "hash": name} for name in "ab"]
+    reports = [{"kind": USER_PROGRAM, "name": "p", "state": "Running", "hash": name} for name in "ab"]
+    row = NodeStateRow.parse(
+        {"metadata": {"name": "n1"}, "spec": {"programs": entries}, "status": {"programs": reports}}
+    )
+    assert [item.hash for item in row.spec] == ["a"]
+    assert [item.hash for item in row.observed] == ["a"]
 
 
 def test_where_and_how_it_is_rolled_out_is_no_content() -> None:
