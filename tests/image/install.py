@@ -6,6 +6,7 @@ image is made of Debian's own packages and given the base's name. Needs root, mm
 
 from __future__ import annotations
 
+import configparser
 import hashlib
 import os
 import re
@@ -27,6 +28,7 @@ LEFT_OUT = frozenset({"__pycache__", ".mypy_cache", "node_modules", "target"})
 CERTIFICATES, PIP = Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pip.conf")
 _LEAN = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale", "info")]
 _EPOCH = "1700000000"
+_TRUSTED = "/etc/pip.crt"
 
 
 def installed() -> Path:
@@ -82,12 +84,24 @@ def _build(base: Path, place: Path) -> None:
     container = _buildah(place, "from", "scratch")
     _buildah(place, "add", "-q", container, str(base), "/")
     _buildah(place, "commit", "-q", "--rm", container, named)
-    mounts = [f"--volume={path}:{path}:ro" for path in (CERTIFICATES, PIP) if path.exists()]
-    _buildah(place, "bud", "-q", "--pull=never", f"--timestamp={_EPOCH}", *mounts, "-t", NAME, str(context))
+    _buildah(place, "bud", "-q", "--pull=never", f"--timestamp={_EPOCH}", *_registry(place), "-t", NAME, str(context))
     _buildah(place, "push", "-q", NAME, f"docker-archive:{out / 'image.tar'}:{NAME}")
     container = _buildah(place, "from", "--pull=never", NAME)
     mounted = _buildah(place, "mount", container)
     _run("cp", "-a", "--no-target-directory", mounted, str(out / "rootfs"))
+
+
+def _registry(place: Path) -> list[str]:
+    """Have pip reach this machine's registry as it does here. Its certificates lie where no package puts any."""
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read(PIP)
+    mounts = []
+    if CERTIFICATES.exists():
+        settings.read_dict({"global": {"cert": _TRUSTED}})
+        mounts.append(f"--volume={CERTIFICATES}:{_TRUSTED}:ro")
+    with (place / "pip.conf").open("w") as file:
+        settings.write(file)
+    return [*mounts, f"--volume={place / 'pip.conf'}:{PIP}:ro"]
 
 
 def _buildah(place: Path, *words: str) -> str:
