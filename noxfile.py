@@ -178,6 +178,7 @@ def _image(session: nox.Session) -> Path:
 def node(session: nox.Session) -> None:
     """Install the chart on a whole cluster of one node with real pods, and break it; CONDUCTOR_DAY=500 for a long day."""
     from tests.image.install import PACKAGES  # noqa: PLC0415 - only this session needs it
+    from tests.real_bpfman.install import found  # noqa: PLC0415 - as above
     from tests.real_node.install import KUBERNETES, VERSIONS  # noqa: PLC0415 - as above
     from tests.real_node.install import PACKAGES as OWN  # noqa: PLC0415 - as above
 
@@ -188,6 +189,10 @@ def node(session: nox.Session) -> None:
     session.log("with %s in %s", ", ".join(f"{name} {version}" for name, version in VERSIONS.items()), parts)
     variables = [f"KUBEBUILDER_ASSETS={kubernetes}", f"CONDUCTOR_NODE_PARTS={parts}"]
     variables += [f"CONDUCTOR_IMAGE={_image(session)}", f"CONDUCTOR_DAY={os.environ.get('CONDUCTOR_DAY', '40')}"]
+    if bpfman := found():
+        variables.append(f"CONDUCTOR_BPFMAN_RPC={bpfman}")
+    else:
+        session.log("without bpfman in a pod: `nox -s bpfman` builds it, in 6 to 10 minutes")
     checked(session, "-m", "node", *(session.posargs or ("tests/real_node", "-s")), variables=tuple(variables))
 
 

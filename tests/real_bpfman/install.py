@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["PACKAGES", "VERSION", "installed"]
+__all__ = ["PACKAGES", "VERSION", "found", "installed"]
 
 VERSION = "0.6.0"
 PACKAGES = ("clang", "pkg-config", "libssl-dev", "protobuf-compiler", "libelf-dev", "zlib1g-dev")
@@ -21,8 +21,7 @@ HELP = "go on without it: nox -s ci -- --without=bpfman"
 
 def installed() -> Path:
     """Answer the path of bpfman-rpc, building it where it is missing (6 to 10 minutes). Raises `SystemExit`."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    root = cache / "ebpfconductor" / f"bpfman-{VERSION}"
+    root = _root()
     binary = root / "bin/bpfman-rpc"
     if binary.exists():
         return binary
@@ -37,6 +36,17 @@ def installed() -> Path:
             f"bpfman-api {VERSION} could not be had from the Rust registry (the lines above say why); {HELP}"
         )
     return binary
+
+
+def found() -> Path | None:
+    """Answer its path if it was built before; builds nothing."""
+    binary = _root() / "bin/bpfman-rpc"
+    return binary if binary.exists() else None
+
+
+def _root() -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "ebpfconductor" / f"bpfman-{VERSION}"
 
 
 if __name__ == "__main__":
