@@ -72,18 +72,17 @@ class Machine:
             machine = cls(folder=Path(name))
             try:
                 machine._network = _held(["unshare", "--net", "bash", "-c", NETWORK])
-                machine._make_cgroups()
                 machine.boot()
                 yield machine
             finally:
                 machine.crash()
-                machine._remove_cgroups()
                 if machine._network is not None:
                     _ended(machine._network)
                 shutil.rmtree(name, ignore_errors=True)
 
     def boot(self) -> None:
         """Start the first process, after `crash` too."""
+        self._make_cgroups()
         for name, value in WANTED.items():
             (self.folder / "kernel" / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / "kernel" / name).write_text(value + "\n")
@@ -97,9 +96,9 @@ class Machine:
         if self._first is not None:
             _ended(self._first)
             self._first = None
-            for link in ("cni0",):
-                command = [*self.network(), "ip", "link", "delete", link]
-                subprocess.run(command, check=False, capture_output=True)
+            bridge = [*self.network(), "ip", "link", "delete", "cni0"]
+            subprocess.run(bridge, check=False, capture_output=True)
+        self._remove_cgroups()
 
     @property
     def pid(self) -> int:
@@ -149,7 +148,7 @@ class Machine:
     def _make_cgroups(self) -> None:
         for hierarchy in _hierarchies():
             group = hierarchy / self.cgroup.lstrip("/")
-            group.mkdir()
+            group.mkdir(exist_ok=True)
             for name in ("cpuset.cpus", "cpuset.mems"):  # of version 1, empty at first
                 if (group / name).exists() and hierarchy.name == "cpuset":
                     (group / name).write_text((hierarchy / name).read_text())
