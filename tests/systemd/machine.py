@@ -55,9 +55,13 @@ class Machine:
         command = ["nsenter", "--all", f"--target={self.pid}", "sh", "-c", "tail -n 20 /var/log/ebpfconductor-*"]
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout
 
+    def main(self, unit: str) -> str:
+        """The main process of a unit, as the machine sees it; 0: none."""
+        return self.run("systemctl", "show", "--property=MainPID", "--value", unit).strip()
+
     def process(self, unit: str) -> int:
         """The main process of a unit, as we see it."""
-        inside = self.run("systemctl", "show", "--property=MainPID", "--value", unit).strip()
+        inside = self.main(unit)
         for status in Path("/proc").glob("[0-9]*/status"):
             numbers = re.search(r"^NSpid:\s*(.*)$", _read(status), re.MULTILINE)
             if numbers and numbers[1].split()[1:] == [inside] and self._holds(status.parent):
