@@ -20,6 +20,8 @@ from conductor.proto.bpfman import v1 as pb
 from tests.docs.reading import DOCS, ROOT, blocks
 from tests.e2e.node import Node
 from tests.fakes.registry_thread import served_registry
+from tests.managers.cgroup_containers import pod
+from tests.real_bpfman.space import spaced
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 LOADER, AGENT = ((ROOT / "conductor/systemd" / name).read_text() for name in NAMES)
@@ -32,6 +34,21 @@ spec:
   bytecode: {path: PATH}
   programs: [{name: on_enter, type: TracePoint, tracepoint: {links: [{name: raw_syscalls/sys_enter}]}}]
 """
+INSIDE = """\
+apiVersion: ebpfconductor.io/v1alpha1
+kind: KernelProgram
+metadata: {name: inside}
+spec:
+  bytecode: {path: PATH}
+  programs:
+  - name: tcx_plain
+    type: TCX
+    tcx:
+      links:
+      - interfaceSelector: {interfaces: [v0]}
+        direction: Ingress
+        networkNamespaces: {podUIDs: [WHICH]}
+"""
 
 
 def value(unit: str, key: str) -> str:
@@ -39,9 +56,9 @@ def value(unit: str, key: str) -> str:
     return str(found)
 
 
-def bounded_by(unit: str) -> list[str]:
-    """A command before the unit's own that leaves it no more capabilities than the unit does."""
-    names = [name.removeprefix("CAP_").lower() for name in value(unit, "CapabilityBoundingSet").split()]
+def bounded_by(unit: str, *more: str) -> list[str]:
+    """A command before the unit's own that leaves it no more capabilities than the unit does, and those named."""
+    names = [name.removeprefix("CAP_").lower() for name in (*value(unit, "CapabilityBoundingSet").split(), *more)]
     kept = ",".join(["-all", *(f"+{name}" for name in names)])
     assert value(unit, "NoNewPrivileges") == "yes"
     return ["setpriv", f"--bounding-set={kept}", f"--inh-caps={kept}", "--no-new-privs"]
@@ -83,3 +100,16 @@ def test_loader_and_agent_of_the_units_run_what_is_wished(node: Node, compiled: 
     node.wait_for(lambda: node.json("top", "--once")["items"][0]["kernelRuns"], "counted runs")
     node.cli("apply", "-f", "-", stdin=OBJECT.replace("PATH", str(compiled("counters"))))
     node.wait_for(lambda: node.json("kernel", "get", "own")["state"] == "Running", "loaded from the agent's folder")
+
+
+@pytest.mark.parametrize(("more", "state"), [((), "Failed"), (("CAP_SYS_PTRACE",), "Running")])
+def test_links_into_containers_take_the_capability_that_is_named_for_them(
+    node: Node, compiled: Callable[[str], Path], more: tuple[str, ...], state: str
+) -> None:
+    assert "CAP_SYS_PTRACE" not in value(LOADER, "CapabilityBoundingSet")
+    node.start_loader("--no-stats", before=bounded_by(LOADER, *more))
+    node.start_agent()
+    with pod() as made, spaced() as space:
+        made.take(made.container(), space.process.pid)
+        node.cli("apply", "-f", "-", stdin=INSIDE.replace("PATH", str(compiled("real"))).replace("WHICH", made.uid))
+        node.wait_for(lambda: node.json("kernel", "get", "inside")["state"] == state, state)
