@@ -41,7 +41,8 @@ class Release:
         """Install or upgrade, and wait until the pod of now is ready."""
         words = [word for value in values for word in ("--set", value)]
         words += ["--namespace", NAMESPACE, "--create-namespace"]
-        self.cluster.helm("upgrade", "--install", NAME, str(CHART), *words)
+        # Without any value Helm goes on with those of the release before.
+        self.cluster.helm("upgrade", "--install", "--reset-values", NAME, str(CHART), *words)
         self.wait()
         self._values = values
 
