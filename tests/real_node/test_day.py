@@ -38,6 +38,7 @@ def day(cluster: Cluster, release: Release, compiled: Callable[[str], Path], tmp
             "ticks": shelf.put_guest("ticks", counting()),
         }
         yield Day(release=release, images=images, library=library_in(tmp_path), dice=random.Random(seed))
+    cluster.kubectl("delete", "pods", "--all", "--now")  # some are left where the test failed
     cluster.kubectl("label", "node", NODE, "day-")
     cluster.kubectl("uncordon", NODE)
 

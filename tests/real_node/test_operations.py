@@ -80,8 +80,8 @@ def test_an_agent_out_of_memory_comes_back_and_what_is_attached_stays(release: R
 
 def test_a_drained_node_keeps_its_programs(release: Release) -> None:
     cluster, programs = release.cluster, release.programs()
-    cluster.kubectl("drain", NODE, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=60s")
     try:
+        cluster.kubectl("drain", NODE, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=60s")
         assert release.programs() == programs
         assert release.states() == {"service-map": "Running"}
         assert release.ready()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.node import told
-from tests.real_node.release import CHART, NAMESPACE, Release
+from tests.real_node.release import CHART, NAME, NAMESPACE, Release
 from tests.real_node.shelf import Shelf
 from tests.real_node.testbed import Cluster
 from tests.real_node.workloads import deployment, pod_of, talk
@@ -44,6 +44,19 @@ def test_the_pod_is_ready_and_helm_says_so(release: Release) -> None:
     statuses = release.pod["status"]["containerStatuses"]
     assert {one["name"]: one["ready"] for one in statuses} == {"agent": True, "loader": True}
     assert "Phase:          Succeeded" in release.cluster.helm("test", "ebpfconductor", "-n", NAMESPACE)
+
+
+def test_the_agent_has_no_right_and_alone_the_token(release: Release) -> None:
+    lines = Path(f"/proc/{release.pid('agent')}/status").read_text().splitlines()
+    agent = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    assert agent["Uid"].split() == ["65532"] * 4
+    assert {agent[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
+    assert (agent["NoNewPrivs"], agent["Seccomp"]) == ("1", "2")
+    secrets = "/var/run/secrets/kubernetes.io/serviceaccount"
+    assert "token" in release.inside("agent", "ls", secrets)
+    assert "No such file" in release.cluster.kubectl(
+        *("exec", "-n", NAMESPACE, f"ds/{NAME}", "-c", "loader", "--", "ls", secrets), check=False
+    )
 
 
 def test_both_kinds_run_within_seconds_with_data_of_the_kernel(release: Release) -> None:
