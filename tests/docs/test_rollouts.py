@@ -25,6 +25,7 @@ def test_the_document_holds(testbed: Testbed, tmp_path: Path, monkeypatch: pytes
     apply_kinds(testbed)
     apply_rules(testbed, namespace=NAMESPACE)
     testbed.kubectl("delete", "nodes,nodestates", "--all")
+    testbed.kubectl("delete", "events", "--all")  # of others' programs of that name
 
     def run(line: str) -> str:
         kubectl, *words = shlex.split(line)
