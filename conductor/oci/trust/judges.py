@@ -22,6 +22,8 @@ _AT_ONCE: Final = 2
 _SECONDS: Final = 60.0
 _LARGEST_ANSWER: Final = 1 << 20
 _CHILD: Final = "conductor.oci.trust.judge_child"
+_AT_FIRST_USE: Final = ("cryptography.hazmat.backends.openssl", "encodings.utf_16_be")
+"""Imported by libraries themselves only when the first signature is verified, or the first certificate read."""
 
 
 class Judges:
@@ -60,8 +62,8 @@ class HereAndNow:
     @staticmethod
     def prepare() -> None:
         """Import everything that judging needs."""
-        for module in ("judge", "keyless"):
-            importlib.import_module(f"conductor.oci.trust.{module}")
+        for module in ("conductor.oci.trust.judge", "conductor.oci.trust.keyless", *_AT_FIRST_USE):
+            importlib.import_module(module)
 
     async def judge(
         self, digest: str, rule: Rule, evidence: Sequence[Evidence]
