@@ -41,7 +41,7 @@ class Machine:
     def run(self, *words: str, check: bool = True) -> str:
         """Run a command in it; answers what was printed."""
         path = f"PATH=/usr/local/bin:{os.environ['PATH']}"
-        command = ["nsenter", "--all", f"--target={self.pid}", "env", path, *words]
+        command = ["nsenter", "--all", "--root", "--wd", f"--target={self.pid}", "env", path, *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert not check or done.returncode == 0, f"{' '.join(words)}: {done.stdout}{done.stderr}\n{self.log}"
         return done.stdout
@@ -52,7 +52,16 @@ class Machine:
 
     @property
     def log(self) -> str:
-        command = ["nsenter", "--all", f"--target={self.pid}", "sh", "-c", "tail -n 20 /var/log/ebpfconductor-*"]
+        command = [
+            "nsenter",
+            "--all",
+            "--root",
+            "--wd",
+            f"--target={self.pid}",
+            "sh",
+            "-c",
+            "tail -n 20 /var/log/ebpfconductor-*",
+        ]
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout
 
     def main(self, unit: str) -> str:
