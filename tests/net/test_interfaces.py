@@ -28,14 +28,19 @@ async def word(changes: AsyncIterator[None]) -> None:
     await anext(changes)
 
 
+async def spoken(told: asyncio.Task[None]) -> bool:
+    await asyncio.sleep(0.1)
+    return told.done()
+
+
 @asynccontextmanager
 async def told_of(change: Callable[[], None]) -> AsyncIterator[AsyncIterator[None]]:
-    """Make a change and wait for the word of it; there was none before."""
+    """Make a change and wait for the word of it, once the kernel has said all of a network that was just made."""
     async with asyncio.timeout(20), aclosing(Interfaces().changes()) as changes:
         async with asyncio.TaskGroup() as group:
             told = group.create_task(word(changes))
-            await asyncio.sleep(0.1)
-            assert not told.done()
+            while await spoken(told):
+                told = group.create_task(word(changes))
             change()
         yield changes
 
