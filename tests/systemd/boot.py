@@ -10,6 +10,9 @@ from conductor.cli.view import code, own_view
 from conductor.privilege import Identity
 
 SCRIPT = Path(__file__).with_suffix(".sh")
+ENTER = "nsenter --mount=/proc/self/ns/mnt"
+ROOTED = f'exec 9</ && {ENTER} mount --rbind /proc/self/fd/9 / && exec {ENTER} "$@"'
+"""Who enters a mount namespace begins at its own root, which a chroot leaves below it: lay ours over that."""
 APART = ("--mount", "--pid", "--fork", "--mount-proc", "--ipc", "--uts", "--net", "--cgroup", "--kill-child")
 
 
@@ -17,7 +20,7 @@ def main() -> None:
     script = SCRIPT.read_text()
     # A checkout or an interpreter below a home of mode 0700 is nothing to the agent's user.
     own_view(identity=Identity(uid=65532, gid=65532, groups=()), read=code(), write=[])
-    words = ["unshare", *APART, "bash", "-c", script, "bash", *sys.argv[1:]]
+    words = ["unshare", *APART, "bash", "-c", ROOTED, "bash", "bash", "-c", script, "bash", *sys.argv[1:]]
     os.execvp(words[0], words)
 
 
