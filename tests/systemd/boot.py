@@ -19,7 +19,7 @@ APART = ("--mount", "--pid", "--fork", "--mount-proc", "--ipc", "--uts", "--net"
 def main() -> None:
     script = SCRIPT.read_text()
     # A checkout or an interpreter below a home of mode 0700 is nothing to the agent's user.
-    own_view(identity=Identity(uid=65532, gid=65532, groups=()), read=code(), write=[])
+    own_view(identity=Identity(uid=65532, gid=65532, groups=()), read=[*code(), Path(sys.argv[2])], write=[])
     words = ["unshare", *APART, "bash", "-c", ROOTED, "bash", "bash", "-c", script, "bash", *sys.argv[1:]]
     os.execvp(words[0], words)
 
