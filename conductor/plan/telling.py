@@ -41,7 +41,7 @@ class Telling:
         if _essence(told) == _essence(report):
             self._differs = None
             return None
-        done = report.agent.ready and all(item.state in _DONE for item in report.observed)
+        done = _is_done(told, report)
         if self._told == 0:
             return now if done else self._began + PROGRESS
         if self._told == 1 and now < self._began + OUTCOME:
@@ -66,14 +66,26 @@ class Telling:
         self._differs = None
 
 
+def _is_done(told: NodeStateRow, report: NodeStateRow) -> bool:
+    """Whether nothing is on its way. What waits, as was told already, may wait for ever: it keeps no other's outcome."""
+    known = set(_rows(told))
+    return report.agent.ready and all(
+        item.state in _DONE or (item.state is State.WAITING and row in known)
+        for item, row in zip(report.observed, _rows(report), strict=True)
+    )
+
+
 def _essence(row: NodeStateRow) -> _Essence:
     """What makes two statuses different: not since when, and no number inside a message."""
+    return row.observed_generation, row.agent, tuple(_rows(row))
+
+
+def _rows(row: NodeStateRow) -> list[_Essence]:
     printed = [item.printed() for item in row.observed]
-    rows = tuple(
+    return [
         (item["kind"], item["name"], item["hash"], item["state"], item.get("reason", ""), _words(item))
         for item in printed
-    )
-    return row.observed_generation, row.agent, rows
+    ]
 
 
 def _words(item: dict[str, Any]) -> str:

@@ -48,6 +48,19 @@ def test_steps_of_one_that_takes_very_long_are_told() -> None:
     assert telling.due(row(State.PULLING), row(State.WAITING), OUTCOME + 1) == OUTCOME + 1 + PASSING
 
 
+def test_one_that_waits_for_ever_delays_nobodys_outcome() -> None:
+    def two(state: State, *others: ProgramReport) -> NodeStateRow:
+        return replace(row(state, reason="MapMissing", generation=2), observed=(*row(state).observed, *others))
+
+    going = ProgramReport(kind="UserProgram", name="q", hash="h", state=State.UPDATING, reason="Unloading")
+    telling = Telling()
+    assert telling.due(NEVER, two(State.WAITING, going), 5) == 5 + PROGRESS
+    telling.wrote(6)
+    told = two(State.WAITING, going)
+    assert telling.due(told, two(State.WAITING), 7) == 7, "the other one is gone"
+    assert telling.due(told, two(State.INITIALIZED), 7) == 5 + OUTCOME, "this one is on its way"
+
+
 def test_the_next_change_is_told_at_once_whatever_was_before() -> None:
     telling = calm()
     for now in (10, 20, 30):
