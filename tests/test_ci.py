@@ -32,20 +32,20 @@ def sessions(done: subprocess.CompletedProcess[str]) -> list[str]:
 def test_every_session_is_one_of_nox(tmp_path: Path) -> None:
     known = re.findall(r"^@nox\.session\ndef (\w+)\(", (ROOT / "noxfile.py").read_text(), re.MULTILINE)
     found = sessions(run(tmp_path))
-    assert {"bpfman", "cluster", "image", "registry", "sdk"} <= set(found) <= set(known)
+    assert {"bpfman", "cluster", "image", "node", "registry", "sdk"} == set(found) <= set(known)
 
 
 def test_those_that_are_named_are_left_out(tmp_path: Path) -> None:
-    assert sessions(run(tmp_path, "--without=bpfman,image")) == ["sdk", "cluster", "registry"]
+    assert sessions(run(tmp_path, "--without=bpfman,node")) == ["sdk", "cluster", "registry", "image"]
 
 
 def test_all_may_be_left_out(tmp_path: Path) -> None:
-    assert sessions(run(tmp_path, "--without=sdk,bpfman,cluster,registry,image")) == []
+    assert sessions(run(tmp_path, "--without=sdk,bpfman,cluster,registry,image,node")) == []
 
 
 @pytest.mark.parametrize("word", ["--without=imgae", "bpfman,everything"])
 def test_a_session_that_is_none_is_refused(tmp_path: Path, word: str) -> None:
     done = run(tmp_path, word)
     assert done.returncode == 2
-    assert "sessions are sdk bpfman cluster registry image" in done.stderr
+    assert "sessions are sdk bpfman cluster registry image node" in done.stderr
     assert done.stdout == ""
