@@ -6,6 +6,7 @@ it as it wants them. `crash` is a power cut: every process dies, /run and with i
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 import tempfile
@@ -21,6 +22,7 @@ ADDRESS, SERVICE = "172.30.77.1", "10.96.0.1"
 WANTED = {"vm/overcommit_memory": "1", "vm/panic_on_oom": "0", "kernel/panic": "10", "kernel/panic_on_oops": "1"}
 DISKS = ("/var/lib", "/var/cache", "/var/log")
 CGROUPS = Path("/sys/fs/cgroup")
+PLACE, PREFIX = Path("/var/tmp"), "node-"
 # Its interface leads nowhere, and is there because API server and kubelet refuse addresses of loopback.
 NETWORK = f"""set -e
 ip link set lo up
@@ -68,7 +70,11 @@ class Machine:
     @contextmanager
     def running(cls) -> Iterator[Machine]:
         """Have one; nothing of it is left when this ends."""
-        with tempfile.TemporaryDirectory(prefix="node-", dir="/var/tmp", ignore_cleanup_errors=True) as name:
+        _remove_abandoned()
+        with (
+            tempfile.TemporaryDirectory(prefix=PREFIX, dir=PLACE, ignore_cleanup_errors=True) as name,
+            _locked(Path(name)),
+        ):
             machine = cls(folder=Path(name))
             try:
                 machine._network = _held(["unshare", "--net", "bash", "-c", NETWORK])
@@ -154,6 +160,7 @@ class Machine:
                     (group / name).write_text((hierarchy / name).read_text())
 
     def _remove_cgroups(self) -> None:
+        """Take away what it made of cgroups; does nothing where there are none."""
         until = time.monotonic() + 10
         for hierarchy in _hierarchies():
             group = hierarchy / self.cgroup.lstrip("/")
@@ -164,6 +171,22 @@ class Machine:
                 with suppress(OSError):
                     group.rmdir()
                 time.sleep(0.05)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Say that a folder is in use, for as long as this process lives. Raises `BlockingIOError` where it is."""
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def _remove_abandoned() -> None:
+    """Remove what machines left whose session was killed: their processes went with it, folders and cgroups did not."""
+    for lock in PLACE.glob(f"{PREFIX}*/lock"):
+        with suppress(BlockingIOError, FileNotFoundError), _locked(lock.parent):
+            Machine(folder=lock.parent)._remove_cgroups()
+            shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def _hierarchies() -> list[Path]:
