@@ -58,7 +58,7 @@ class Snapshots:
             reconcile=asdict(half.counters),
             road=None if road.status.road == "none" else (road.status.road, road.status.connected),
             road_counts=asdict(road.counters),
-            strays=half.strays.counts(),
+            kernel_counts={**half.strays.counts(), "links_left_out": half.links_left_out},
             images=self.images.counts(),
             calls=self.server.counts,
             requests=self.door.requests,

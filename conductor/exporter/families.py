@@ -72,6 +72,7 @@ AGENT: Final = (
     _counter("road_reconnects_total", "Times that the kernel daemon was found again."),
     _gauge("kernel_orphans", "Programs in the kernel that look like ours and that the daemon lost."),
     _gauge("kernel_foreign_programs", "Programs that the kernel daemon holds for another agent's identity."),
+    _gauge("kernel_links_left_out", "Links into containers past what one program may have on a node."),
     _gauge("images", "Images in the cache."),
     _gauge("image_cache_bytes", "Bytes that the image cache holds.", unit="bytes"),
     _gauge("image_cache_limit_bytes", "The most that the image cache holds.", unit="bytes"),

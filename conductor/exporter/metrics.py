@@ -121,7 +121,7 @@ class SelfMetrics:
         reconcile: Mapping[str, int] | None = None,
         road: tuple[str, bool] | None = None,
         road_counts: Mapping[str, int] | None = None,
-        strays: Mapping[str, int | None] | None = None,
+        kernel_counts: Mapping[str, int | None] | None = None,
         images: Mapping[str, int] | None = None,
         calls: Calls | None = None,
         requests: Mapping[tuple[str, str], int] | None = None,
@@ -142,8 +142,8 @@ class SelfMetrics:
         show("conductor_road_connected", {(road[0],): float(road[1])} if road else {})
         for what in ("calls", "errors", "retries", "reconnects"):
             show(f"conductor_road_{what}_total", _one((road_counts or {}).get(what)))
-        for what in ("orphans", "foreign_programs"):
-            show(f"conductor_kernel_{what}", _one((strays or {}).get(what)))
+        for what in ("orphans", "foreign_programs", "links_left_out"):
+            show(f"conductor_kernel_{what}", _one((kernel_counts or {}).get(what)))
         for name in IMAGES:
             show(name, _one((images or {}).get(name.removeprefix("conductor_"))))
         for name in self._more:

@@ -81,6 +81,11 @@ class KernelHalf:
         self._busy = asyncio.Lock()
         self._stopping = False
 
+    @property
+    def links_left_out(self) -> int:
+        """Links into containers that stand nowhere, because their programs have all that one may have."""
+        return self._pass.left_out
+
     @classmethod
     @asynccontextmanager
     async def running(

@@ -64,6 +64,8 @@ class KernelPass:
         self._containers, self._pods, self._refusals = containers, pods, refusals
         self._entries, self._hands, self._records = entries, hands, records
         self._objects, self._interfaces = objects, interfaces
+        self.left_out = 0
+        """Links into containers past their programs' bounds, as of the last pass."""
 
     async def run(self, stopping: Callable[[], bool]) -> None:
         """Do one pass; every entry has an outcome afterwards, unless `stopping` cut it short."""
@@ -94,6 +96,7 @@ class KernelPass:
             else:
                 if want is not None:
                     found.wants[name] = want
+        self.left_out = sum(unmatched.left_out for unmatched in found.unmatched.values())
 
     async def _look_at_interfaces(self) -> tuple[Interface, ...] | ConductorError:
         if not any(needs_interfaces(entry.wish.spec) for entry in self._entries):

@@ -42,6 +42,8 @@ class Unmatched:
     containers: tuple[str, ...] = ()
     remarks: tuple[tuple[str, str], ...] = ()
     """Reasons and sentences about pods by labels; it is no fault that a node has none of them."""
+    left_out: int = 0
+    """Links past the bound of one program."""
 
 
 @dataclass(slots=True)
@@ -49,10 +51,14 @@ class _Missing:
     interfaces: dict[str, None] = field(default_factory=dict)
     containers: dict[str, None] = field(default_factory=dict)
     remarks: dict[tuple[str, str], None] = field(default_factory=dict)
+    left_out: int = 0
 
     def told(self) -> Unmatched:
         return Unmatched(
-            interfaces=tuple(self.interfaces), containers=tuple(self.containers), remarks=tuple(self.remarks)
+            interfaces=tuple(self.interfaces),
+            containers=tuple(self.containers),
+            remarks=tuple(self.remarks),
+            left_out=self.left_out,
         )
 
 
@@ -124,6 +130,7 @@ def _bounded(wants: Collection[LinkWant], missing: _Missing) -> tuple[LinkWant, 
     if len(inside) <= MOST_LINKS:
         return tuple(wants)
     words = f"more than {MOST_LINKS} links go into containers, those of the latest are left out; select fewer pods"
+    missing.left_out = len(inside) - MOST_LINKS
     missing.remarks = {(FULL, words): None, **missing.remarks}
     return (*(want for want in wants if want.process is None), *inside[:MOST_LINKS])
 

@@ -85,15 +85,15 @@ def watched(selector: ContainerSelector, scene: Scene) -> ContainerSelector:
 def choose(link: Link, selector: ContainerSelector, scene: Scene, function: str) -> Chosen:
     """Choose the processes of the containers that a link goes into, of those that `watched` had found."""
     network = not isinstance(link, UprobeLink)
-    named, absent = _named(selector, scene, network=network)
+    by_name, absent = _named(selector, scene, network=network)
     if selector.pods is None:
-        return Chosen(processes=named, absent=absent)
+        return Chosen(processes=by_name, absent=absent)
     remarks: tuple[tuple[str, str], ...]
     if scene.pods.reason:
         labelled, remarks = _held(link, scene, function), ((scene.pods.reason, scene.pods.problem),)
     else:
         labelled, remarks = _labelled(selector, scene, network=network)
-    either = labelled.union(named)
+    either = labelled.union(by_name)
     return Chosen(processes=tuple(p for p in scene.processes if p in either), absent=absent, remarks=remarks)
 
 
@@ -110,14 +110,16 @@ def _named(
     absent = dict.fromkeys(_absent(selector, found))
     if network:
         of_host = {process for process in found if _is_of_host(process, pods)}
-        absent |= dict.fromkeys(f"{_place(process, selector)} uses {_HOSTS}" for process in found if process in of_host)
+        absent |= dict.fromkeys(
+            f"{_place(process, selector)} uses {_LEFT_OUT}" for process in found if process in of_host
+        )
         return tuple(process for process in found if process not in of_host), tuple(absent)
     sandboxes = _sandboxes(scene.processes, pods)
     chosen = (p for p in found if p.container in selector.container_ids or p not in sandboxes)
     return tuple(chosen), tuple(absent)
 
 
-_HOSTS = "the host's network and is left out; to attach to the host's interfaces leave networkNamespaces out"
+_LEFT_OUT = "the host's network and is left out; to attach to the host's interfaces leave networkNamespaces out"
 
 
 def _absent(selector: ContainerSelector, found: Collection[ContainerProcess]) -> Iterator[str]:
@@ -235,7 +237,7 @@ def _called(names: tuple[str, ...]) -> str:
 
 def _of_host(names: list[str]) -> str:
     more = f" and {len(names) - 1} more use" if names[1:] else " uses"
-    return f"pod {names[0]}{more} {_HOSTS}"
+    return f"pod {names[0]}{more} {_LEFT_OUT}"
 
 
 def _name(pod: Pod) -> str:

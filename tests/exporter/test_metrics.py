@@ -199,7 +199,7 @@ def test_the_agent_itself(own: SelfMetrics, shown: Any) -> None:
         reconcile={"loads": 3, "failures": 0},
         road=("embedded", True),
         road_counts={"calls": 9, "errors": 2, "retries": 1, "reconnects": 0},
-        strays={"orphans": None, "foreign_programs": 2},
+        kernel_counts={"orphans": None, "foreign_programs": 2, "links_left_out": 5},
         calls=calls,
         requests={("/metrics", "200"): 6},
         loop_lag=0.125,
@@ -213,6 +213,7 @@ def test_the_agent_itself(own: SelfMetrics, shown: Any) -> None:
     counts = [shown(f"road_{what}_total") for what in ("calls", "errors", "retries", "reconnects")]
     assert counts == [{(): number} for number in (9.0, 2.0, 1.0, 0.0)]
     assert (shown("kernel_orphans"), shown("kernel_foreign_programs")) == ({}, {(): 2.0})
+    assert shown("kernel_links_left_out") == {(): 5.0}
     assert shown("grpc_calls_total") == {("OK", "Load"): 2.0}
     assert shown("grpc_call_duration_seconds_bucket") == {
         ("0.1", "Load"): 1.0,

@@ -189,6 +189,7 @@ def test_a_burst_of_pods_is_few_passes_and_one_bound(tmp_path: Path) -> None:
             await asyncio.sleep(5)
             assert len(places(world)) == 512
             assert state(half) == (State.RUNNING, "TooManyLinks")
+            assert half.links_left_out == 600 - 512
             assert half.counters.passes - passes <= 4
             assert len(json.dumps(message(half))) < 300
 
