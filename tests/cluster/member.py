@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import HTTPError
 
+from tests.cluster.charted import apply_rules
 from tests.cluster.testbed import Document, Testbed
 from tests.e2e.node import Node, launched
 
-__all__ = ["Member", "joined"]
+__all__ = ["Member", "joined", "ruled"]
 
 STATES = "/apis/ebpfconductor.io/v1alpha1/nodestates"
 AGENT = 65532
@@ -85,3 +86,12 @@ def joined(bed: Testbed, name: str, *, namespace: str) -> Iterator[Member]:
     """Directories and rights for one node; whatever it left is removed."""
     with launched() as node:
         yield Member(bed, node, name, namespace)
+
+
+@contextmanager
+def ruled(bed: Testbed, name: str, *, namespace: str) -> Iterator[Member]:
+    """One node that runs, under the chart's rights."""
+    apply_rules(bed, namespace=namespace)
+    with joined(bed, name, namespace=namespace) as member:
+        member.start("--lease-duration", "3s")
+        yield member

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,5 @@ def test_the_document_holds(kinds: Testbed, monkeypatch: pytest.MonkeyPatch) -> 
     with joined(kinds, "written-1", namespace="written") as member:
         member.start()
         for line in lines:
-            kubectl, *words = shlex.split(line)
-            assert kubectl == "kubectl"
-            kinds.kubectl(*words)
+            kinds.typed(line)
         assert member.node.is_empty()

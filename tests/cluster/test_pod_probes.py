@@ -14,8 +14,7 @@ import yaml
 
 from conductor.bpf.maps import open_map
 from conductor.model.grants import Access
-from tests.cluster.charted import apply_rules
-from tests.cluster.member import Member, joined
+from tests.cluster.member import Member, ruled
 from tests.cluster.pods import Kubelet
 from tests.cluster.testbed import Testbed
 from tests.real_bpfman.bed import SLOTS
@@ -29,10 +28,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples/pod-uprobe.yaml"
 
 @pytest.fixture(scope="module")
 def member(kinds: Testbed) -> Iterator[Member]:
-    """One node, under the chart's rights."""
-    apply_rules(kinds, namespace=NAMESPACE)
-    with joined(kinds, NODE, namespace=NAMESPACE) as member:
-        member.start("--lease-duration", "3s")
+    with ruled(kinds, NODE, namespace=NAMESPACE) as member:
         yield member
 
 

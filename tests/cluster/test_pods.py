@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.charted import apply_rules
-from tests.cluster.member import Member, joined
+from tests.cluster.member import Member, ruled
 from tests.cluster.pods import Kubelet, RealPod
 from tests.cluster.testbed import Testbed
 from tests.managers.test_kernel_containers import reusing
@@ -26,10 +25,7 @@ SECOND = 1.0
 
 @pytest.fixture(scope="module")
 def member(kinds: Testbed) -> Iterator[Member]:
-    """One node, under the chart's rights."""
-    apply_rules(kinds, namespace=NAMESPACE)
-    with joined(kinds, NODE, namespace=NAMESPACE) as member:
-        member.start("--lease-duration", "3s")
+    with ruled(kinds, NODE, namespace=NAMESPACE) as member:
         yield member
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import ssl
 import subprocess
@@ -191,6 +192,12 @@ class Testbed:
         )
         assert not check or done.returncode == 0, done.stderr
         return done.stdout + done.stderr
+
+    def typed(self, line: str) -> str:
+        """Run a line as documents have it: of kubectl, as the administrator."""
+        command, *words = shlex.split(line)
+        assert command == "kubectl", line
+        return self.kubectl(*words)
 
     def have(self, path: str, document: Document) -> Document:
         """Create an object below this path unless it is there; answers it."""

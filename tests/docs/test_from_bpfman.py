@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -61,9 +60,7 @@ def test_every_command_works_in_its_order(testbed: Testbed, tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     try:
         for line in commands(TEXT):
-            kubectl, *words = shlex.split(line)
-            assert kubectl == "kubectl"
-            testbed.kubectl(*words)
+            testbed.typed(line)
     finally:
         testbed.kubectl("delete", "kp", "--all")
         testbed.kubectl("delete", "-f", "-", stdin=text)

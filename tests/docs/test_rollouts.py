@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import pytest
@@ -27,15 +26,10 @@ def test_the_document_holds(testbed: Testbed, tmp_path: Path, monkeypatch: pytes
     testbed.kubectl("delete", "nodes,nodestates", "--all")
     testbed.kubectl("delete", "events", "--all")  # of others' programs of that name
 
-    def run(line: str) -> str:
-        kubectl, *words = shlex.split(line)
-        assert kubectl == "kubectl"
-        return testbed.kubectl(*words)
-
     with joined(testbed, "node-1", namespace=NAMESPACE) as member:
         member.start("--lease-duration", "3s")
         try:
-            play(TEXT, run)
+            play(TEXT, testbed.typed)
         finally:
             testbed.kubectl("delete", "up/pressure", "--ignore-not-found", "--timeout=20s", check=False)
         assert member.node.is_empty()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import subprocess
 from pathlib import Path
 
@@ -90,17 +89,12 @@ def test_every_command_on_a_cluster_works_in_its_order(testbed: Testbed) -> None
     apply_rules(testbed, namespace=NAMESPACE)
     testbed.kubectl("delete", "nodes,nodestates", "--all")
 
-    def run(line: str) -> str:
-        kubectl, *words = shlex.split(line)
-        assert kubectl == "kubectl"
-        return testbed.kubectl(*words)
-
     with joined(testbed, "node-1", namespace=NAMESPACE) as member:
         member.start("--lease-duration", "3s")
         testbed.kubectl("apply", "-f", "-", stdin=json.dumps(FLOWS))
         member.until(flows="Running")
         try:
-            play(section(TEXT, "On a cluster"), run)
+            play(section(TEXT, "On a cluster"), testbed.typed)
         finally:
             testbed.kubectl("delete", "up/flows", "--timeout=20s")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from conductor.managers.kernel_entries import KernelWish
@@ -35,13 +37,19 @@ def begun(world: World) -> None:
     world.kernel.refused_netns = REFUSED
 
 
+@asynccontextmanager
+async def refused(world: World) -> AsyncIterator[KernelHalf]:
+    """The program runs in the other."""
+    begun(world)
+    async with world.half() as half:
+        await half.converge(wishes(WISH))
+        assert (state(half), places(world)) == ((State.RUNNING, "NotFound"), [60])
+        yield half
+
+
 def test_one_that_refuses_is_told_of_and_asked_again(tmp_path: Path) -> None:
     async def story(world: World, _half: KernelHalf) -> None:
-        begun(world)
-        async with world.half() as half:
-            await half.converge(wishes(WISH))
-            assert places(world) == [60]
-            assert state(half) == (State.RUNNING, "NotFound")
+        async with refused(world) as half:
             assert "eth0 ingress of container u1u1u1u1u1u1" in message(half)
             world.kernel.refused_netns = ""
             await asyncio.sleep(2)
@@ -52,9 +60,7 @@ def test_one_that_refuses_is_told_of_and_asked_again(tmp_path: Path) -> None:
 
 def test_asking_again_costs_ever_less_whatever_else_happens(tmp_path: Path) -> None:
     async def story(world: World, _half: KernelHalf) -> None:
-        begun(world)
-        async with world.half() as half:
-            await half.converge(wishes(WISH))
+        async with refused(world) as half:
             await asyncio.sleep(60)
             before = half.counters.failures
             for i in range(20):
@@ -86,10 +92,7 @@ def test_where_all_refuse_it_is_waited_with_a_little_and_then_failed(tmp_path: P
 
 def test_one_that_ends_is_forgotten(tmp_path: Path) -> None:
     async def story(world: World, _half: KernelHalf) -> None:
-        begun(world)
-        async with world.half() as half:
-            await half.converge(wishes(WISH))
-            assert state(half) == (State.RUNNING, "NotFound")
+        async with refused(world) as half:
             world.containers.change(B)
             await soon()
             assert (state(half), places(world)) == (RUNNING, [60])
@@ -99,9 +102,7 @@ def test_one_that_ends_is_forgotten(tmp_path: Path) -> None:
 
 def test_a_new_version_comes_up_though_one_refuses(tmp_path: Path) -> None:
     async def story(world: World, _half: KernelHalf) -> None:
-        begun(world)
-        async with world.half() as half:
-            await half.converge(wishes(WISH))
+        async with refused(world) as half:
             (before,) = world.kernel.programs
             await half.converge(wishes(newer(WISH)))
             (after,) = world.kernel.programs
